@@ -1,0 +1,84 @@
+"""The root of the schema: one explicit run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hydra.manifest.section import Section
+from hydra.manifest.sections import (
+    Checkpoint,
+    Comparison,
+    Data,
+    Evaluation,
+    Kernels,
+    Model,
+    Name,
+    Natural,
+    Optimizer,
+    Parallel,
+    Precision,
+    Runs,
+    Schedule,
+    Tokenizer,
+    Tracking,
+    Training,
+)
+
+SCHEMA_VERSION = 1
+
+
+class Manifest(Section):
+    """Everything that decides what a run does. After lowering it holds one seed and no variables, repeats or arms."""
+
+    schema_version: Literal[1] = Field(alias="schema", description="version of this format")
+    name: Name = Field(description="short name; run ids begin with it")
+    notes: str = Field(default="", description="free text for people; not part of the experiment's identity")
+    vars: dict[str, str | int | float | bool] = Field(
+        default={}, description='values for `"${name}"` elsewhere in the file; substituted when lowered'
+    )
+    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = Field(default=(1,), description="one run per seed")
+    data: Data = Field(description="corpora and packing")
+    tokenizer: Tokenizer = Field(description="how text becomes ids")
+    model: Model = Field(description="the network, or `preset: NAME` with changes to it")
+    optimizer: tuple[Optimizer, ...] = Field(
+        min_length=1, description="rules in order; a single rule may be written without the list"
+    )
+    schedule: Schedule = Field(description="learning rate over steps, as a factor on each rule's `lr`")
+    training: Training = Field(description="length, batch, device, exactness")
+    parallel: Parallel = Field(default=Parallel(), description="how ranks share the work")
+    precision: Precision = Field(default=Precision(), description="number formats")
+    kernels: Kernels = Field(default=Kernels(), description="choice of implementations")
+    evaluation: Evaluation = Field(default=Evaluation(), description="held-out loss and samples")
+    checkpoint: Checkpoint = Field(default=Checkpoint(), description="when to save and what to keep")
+    tracking: Tracking = Field(default=Tracking(), description="metric sinks besides JSONL")
+    comparison: Comparison | None = Field(default=None, description="fair comparison of arms; `null`: none")
+    runs: Runs = Field(default=Runs(), description="run directories and arms")
+
+    @property
+    def seed(self) -> int:
+        """The seed of this run; a lowered manifest has exactly one."""
+        assert len(self.seeds) == 1, "only a lowered manifest has one seed"
+        return self.seeds[0]
+
+    @model_validator(mode="after")
+    def _meaning(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds must differ, got {list(self.seeds)}")
+        identifiers = [block.id for block in self.model.blocks]
+        if len(set(identifiers)) != len(identifiers):
+            raise ValueError(f"model.blocks: ids must differ, got {identifiers}")
+        if self.model.context < self.data.sequence:
+            raise ValueError(
+                f"model.context={self.model.context} is shorter than data.sequence={self.data.sequence}: "
+                "rows would not fit the positions the model knows"
+            )
+        if self.training.batch % self.training.micro_batch:
+            raise ValueError(
+                f"training.micro_batch={self.training.micro_batch} does not divide training.batch={self.training.batch}"
+            )
+        warmup = getattr(self.schedule, "warmup_steps", 0)
+        if warmup > self.training.steps:
+            raise ValueError(f"schedule.warmup_steps={warmup} exceeds training.steps={self.training.steps}")
+        return self
