@@ -1,0 +1,52 @@
+"""The guard against numbers that are not finite: what was skipped is recorded, and too much of it stops the run.
+
+The step itself is withheld on the device (see step.py); here the host learns of it, keeps the evidence, and gives up
+when the budget of the manifest is spent, because a run that skips everything only burns electricity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hydra.data import Dataset
+from hydra.errors import Diverged
+from hydra.manifest import Manifest
+from hydra.runs import RunDirectory, write_json
+from hydra.training.state import Nonfinite
+
+_SHOWN = 8
+_CHARACTERS = 200
+
+
+def evidence(run: RunDirectory, dataset: Dataset, step: int, samples: np.ndarray, facts: dict[str, Any]) -> None:
+    """Write `guard/step-N.json`: the verdict's numbers, the batch's sample indices, and the beginning of its text."""
+    batch = dataset.rows(samples[:_SHOWN])
+    rows = [
+        {
+            "sample": int(sample),
+            "source": int(source),
+            "text": dataset.tokenizer.decode(tokens.tolist())[:_CHARACTERS],
+        }
+        for sample, source, tokens in zip(batch.samples, batch.sources, batch.tokens, strict=True)
+    ]
+    report = {"step": step, **facts, "samples": [int(sample) for sample in samples], "rows": rows}
+    write_json(run.guard_report(step), report)
+
+
+def check_budget(nonfinite: Nonfinite, manifest: Manifest, step: int, samples: np.ndarray, run: RunDirectory) -> None:
+    """Raise Diverged when more steps were skipped than the manifest allows, naming the batch that did it."""
+    training = manifest.training
+    in_a_row, recent = nonfinite.in_a_row, len(nonfinite.recent)
+    if in_a_row < training.nonfinite_in_a_row and recent < training.nonfinite_in_1000:
+        return
+    raise Diverged(
+        f"step {step} was the {in_a_row}. in a row and the {recent}. of the last 1,000 whose loss or gradient was not "
+        f"finite; its batch holds samples {int(samples.min())} to {int(samples.max())}",
+        why=f"the limits are {training.nonfinite_in_a_row} in a row (training.nonfinite_in_a_row) and "
+        f"{training.nonfinite_in_1000} in 1,000 (training.nonfinite_in_1000)",
+        fix=f"look at {run.guard_report(step)}; lower the learning rate or lengthen the warm-up, then resume from the "
+        "last checkpoint",
+        example=f"python trainer.py --resume {run.id} --set optimizer.0.lr=1.0e-4 --changed optimizer.0.lr",
+    )

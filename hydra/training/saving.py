@@ -1,0 +1,97 @@
+"""Checkpoints as the loop sees them: started at a step boundary, noted when complete, never a reason to stop training."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import SaveFailed
+from hydra.training.checkpoint import CheckpointStore, Saved, SaveFailure
+from hydra.training.console import Console
+from hydra.training.journal import Journal
+from hydra.training.state import TrainState
+
+
+class Saver:
+    """Saves the state on rank 0; the other ranks have none, since replicas are equal."""
+
+    def __init__(
+        self,
+        store: CheckpointStore | None,
+        state: TrainState,
+        journal: Journal,
+        console: Console,
+        facts: dict[str, Any],
+        tokenizer: Path,
+    ) -> None:
+        self._store, self._state, self._journal, self._console = store, state, journal, console
+        self._facts, self._tokenizer = facts, tokenizer
+        self.newest: int | None = None
+        """Step of the newest complete checkpoint of this attempt."""
+        self._started: int | None = None
+        self._failure: SaveFailure | None = None
+
+    def save(self, metric: float | None) -> None:
+        """Start saving the present state; returns as soon as training may change it. `metric`: bits per byte here."""
+        if self._started == self._state.step:
+            return
+        self._started = self._state.step
+        gc.collect()
+        if self._store is None:
+            return
+        self._journal.phase("save")
+        self._journal.sync()
+        self._journal.event("checkpoint.started", step=self._state.step)
+        record = {**self._facts, "state": self._state.record()}
+        self._store.save(self._state.step, self._state.tensors(), record, tokenizer=self._tokenizer, metric=metric)
+        self.poll()
+
+    def poll(self) -> None:
+        """Note the checkpoints that were completed, or failed, since the last call."""
+        if self._store is not None:
+            self._note(self._store.finished())
+
+    def finish(self) -> None:
+        """Wait for what is being written."""
+        if self._store is not None:
+            self._note(self._store.wait())
+
+    def finish_stop(self) -> int | None:
+        """Wait, and return the step that is safe. Raises SaveFailed when the last save of a stopped run failed."""
+        self.finish()
+        if self._failure is not None and self._failure.step == self._state.step:
+            safe = self.newest if self.newest is not None else 0
+            raise SaveFailed(
+                f"the run was asked to stop, and its checkpoint at step {self._failure.step} could not be written: "
+                f"{self._failure.reason}",
+                why=f"the newest complete checkpoint is step {safe}, so {self._failure.step - safe} steps are lost",
+                fix="make room or repair the disk, then resume; the lost steps are trained again",
+                example="python trainer.py --resume latest",
+            )
+        return self.newest
+
+    def _note(self, results: list[Saved | SaveFailure]) -> None:
+        for result in results:
+            if isinstance(result, Saved):
+                self.newest = result.step
+                facts: dict[str, Any] = {
+                    "step": result.step,
+                    "seconds": round(result.seconds, 3),
+                    "stall": round(result.stall, 3),
+                    "bytes": result.bytes,
+                }
+                self._journal.event("checkpoint.saved", step=result.step, data=facts)
+                self._journal.saved(result.step)
+                for step in result.removed:
+                    self._journal.event("checkpoint.deleted", step=result.step, data={"step": step})
+            else:
+                self._failure = result
+                facts = {"step": result.step, "reason": result.reason}
+                self._journal.event("checkpoint.failed", level="error", step=result.step, data=facts)
+                self._console.say(f"checkpoint at step {result.step} FAILED: {result.reason}; training goes on")
+
+    def close(self) -> None:
+        """End the writer process."""
+        if self._store is not None:
+            self._store.close()

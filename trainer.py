@@ -1,0 +1,6 @@
+"""Train a model: `python trainer.py [MANIFEST] [--set path=value ...]`, the same command as `hydra train`."""
+
+from hydra.cli import main
+
+if __name__ == "__main__":
+    main("train")
