@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,6 +30,8 @@ from hydra.training.step import Step
 from hydra.training.telemetry import Settled, Telemetry
 from hydra.training.throughput import Throughput
 from hydra.training.world import World
+
+log = logging.getLogger("hydra.training")
 
 
 @dataclass
@@ -141,6 +144,7 @@ def _telemetry(
     peak = peak_flops(capabilities(built.device).name) if built.device.type == "cuda" else None
 
     def on_failure(name: str, reason: str) -> None:
+        log.warning("%s failed: %s", name, reason)
         console.say(f"{name} failed: {reason}; training goes on without it")
 
     wanted = sinks(session.run, manifest, record) if world.leads else ()

@@ -15,7 +15,7 @@ IGNORED = -1
 
 
 def targets_of(tokens: Tensor, documents: Tensor) -> Tensor:
-    """Next-token targets [B, T] of rows [B, T+1]; IGNORED where the next token belongs to another document or padding."""
+    """Next-token targets [B, T] of rows [B, T+1]; IGNORED where a document ends or padding follows."""
     same = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
     return torch.where(same, tokens[:, 1:].long(), IGNORED)
 
@@ -24,7 +24,9 @@ def micro_batches(
     batch: StepBatch, device: torch.device, masked: bool
 ) -> Iterator[tuple[Tensor, Tensor, SeqMeta, Tensor]]:
     """Tokens [B, T], targets [B, T], metadata and source ids [B] of each micro-batch, copied without waiting."""
-    moved = [value.to(device, non_blocking=True) for value in (batch.tokens, batch.positions, batch.documents, batch.sources)]
+    moved = [
+        value.to(device, non_blocking=True) for value in (batch.tokens, batch.positions, batch.documents, batch.sources)
+    ]
     for tokens, positions, documents, sources in zip(*moved, strict=True):
         yield (*model_inputs(tokens, positions, documents, masked), sources)
 

@@ -59,6 +59,8 @@ def build_run(session: Session, identity: Identity, world: World, journal: Journ
     manifest, run = session.manifest, session.run
     settled = settled_for(session, identity)
     device = apply(settled, manifest, identity)
+    # Nothing in training draws from torch's own generators; they are seeded and saved so that what a user adds does.
+    torch.manual_seed(manifest.seed)
     facts = environment(capabilities(device))
     if world.leads:
         write_json(run.environment, facts)

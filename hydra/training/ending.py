@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 
 from hydra.errors import DeviceMemoryError, HydraError
-from hydra.runs import Culprit, Exit, RunDirectory, read_metrics, write_json
+from hydra.runs import Culprit, Exit, RunDirectory, RunWriteError, read_metrics, write_json
 from hydra.training.console import Console
 from hydra.training.journal import Journal
 from hydra.training.loop import Outcome
@@ -39,7 +39,11 @@ class Ending:
             self._interrupted()
             return True
         failure = as_hydra_error(error)
-        self._failed(failure)
+        try:
+            self._failed(failure)
+        except RunWriteError as full:
+            # The disk that ended the run cannot take its record either; what happened still has to be said.
+            self._console.say(f"the final record could not be written: {full.what}")
         if failure is not error:
             raise failure from error
         return False
@@ -93,7 +97,9 @@ def _figures(session: Session, outcome: Outcome) -> list[str]:
     seconds = sum(row["step_ms"] for row in rows) / 1e3
     if seconds > 0:
         tokens = sum(row["tokens_per_s"] * row["step_ms"] for row in rows) / 1e3
-        lines.append(f"trained {len(rows)} steps, {tokens:,.0f} tokens in {seconds:,.0f} s ({tokens / seconds:,.0f} tok/s)")
+        lines.append(
+            f"trained {len(rows)} steps, {tokens:,.0f} tokens in {seconds:,.0f} s ({tokens / seconds:,.0f} tok/s)"
+        )
     first = outcome.first.bits_per_byte if outcome.first is not None else None
     last = outcome.last.bits_per_byte if outcome.last is not None else None
     if first is not None and last is not None:

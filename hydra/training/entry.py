@@ -88,7 +88,7 @@ def _run(
 
 
 def train_each(experiment: Experiment, options: TrainOptions, who: Identity, requests: Requests) -> int:
-    """All runs of a manifest one after the other, each in a process of its own, so that none inherits another's state."""
+    """All runs of a manifest one after the other, each in its own process, so that none inherits another's state."""
     names = [run.manifest.name for run in experiment.runs]
     if who.size > 1:
         raise UsageError(

@@ -1,6 +1,7 @@
 """Looking at the model while it trains: held-out bits per byte, and text that it writes.
 
-The same blocks, fixed rows, and no use of training randomness: a run with evaluations trains the same bits as one without.
+The same blocks, fixed rows, and no use of training randomness: a run with evaluations trains the same bits as one
+without them.
 """
 
 from __future__ import annotations

@@ -167,7 +167,9 @@ class Loop:
         row.update(numbers)
         parts.journal.event("eval.summary", step=step, data=numbers)
         parts.telemetry.evaluation(step, numbers)
-        shown = f"{score.bits_per_byte:.4f} bits per byte" if score.bits_per_byte is not None else "no bytes in this data"
+        shown = (
+            f"{score.bits_per_byte:.4f} bits per byte" if score.bits_per_byte is not None else "no bytes in this data"
+        )
         parts.console.say(f"step {step}: held-out loss {score.loss:.4f} nats per token, {shown}")
         self._last, self._evaluated = score, step
         return score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from hydra.runs import ControlPoller
 from hydra.training.journal import Journal
 from hydra.training.signals import Requests
 from hydra.training.world import Agreement, World
+
+log = logging.getLogger("hydra.training")
 
 _POLL_SECONDS = 1.0
 
@@ -54,7 +57,11 @@ class Inbox:
         if self._poller is None or time.monotonic() - self._polled < _POLL_SECONDS:
             return
         self._polled = time.monotonic()
-        for request in self._poller.pending():
+        pending = self._poller.pending()
+        for refused in self._poller.rejected:
+            log.warning("control/%s was refused: %s", refused.name, refused.reason)
+        self._poller.rejected.clear()
+        for request in pending:
             if request.kind == "stop":
                 self._requests.stop = self._requests.stop or "control/stop.json"
             elif request.kind == "save":

@@ -50,11 +50,8 @@ class Resolved:
 def resolve(manifest: Manifest, identity: Identity) -> Resolved:
     """Decide device, exactness, number format, compilation and threads. Raises UsageError for an absent GPU."""
     training = manifest.training
-    device: Literal["cpu", "cuda"]
-    if training.device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    else:
-        device = training.device
+    found: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
+    device = found if training.device == "auto" else training.device
     if device == "cuda" and identity.local_rank >= torch.cuda.device_count():
         raise UsageError(
             f"training.device is cuda, rank {identity.local_rank} of this host needs GPU {identity.local_rank}, and "

@@ -19,6 +19,8 @@ def restore(session: Session, state: TrainState, store: Checkpoints, journal: Jo
     if not session.resumed:
         journal.event("run.started", step=0, data={"ranks": world.size})
         return
+    if session.lost is not None:
+        journal.event("run.lost", level="warning", data={"attempt": session.attempt - 1, "reason": session.lost})
     step = session.step
     if step is None:
         step = world.share(_newest(session, store, journal) if world.leads else None)

@@ -1,4 +1,4 @@
-"""Checkpoints as the loop sees them: started at a step boundary, noted when complete, never a reason to stop training."""
+"""Checkpoints as the loop sees them: started at a boundary, noted when complete, never a reason to stop."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Saver:
         if self._failure is not None and self._failure.step == self._state.step:
             safe = self.newest if self.newest is not None else 0
             raise SaveFailed(
-                f"the run was asked to stop, and its checkpoint at step {self._failure.step} could not be written: "
+                f"the run ended, and its checkpoint at step {self._failure.step} could not be written: "
                 f"{self._failure.reason}",
                 why=f"the newest complete checkpoint is step {safe}, so {self._failure.step - safe} steps are lost",
                 fix="make room or repair the disk, then resume; the lost steps are trained again",

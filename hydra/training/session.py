@@ -6,6 +6,7 @@ stored one, or differs exactly where the command says it does.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from typing import Any, Self
 from hydra.errors import RunError, UsageError
 from hydra.manifest import Experiment, Manifest, Run, difference, from_tree, load
 from hydra.manifest.identity import OUTSIDE_EXPERIMENT, resolved
-from hydra.runs import RunDirectory, RunLock, last_attempt, read_yaml
+from hydra.runs import RunDirectory, RunLock, last_attempt, observed_state, read_yaml
 from hydra.training.identity import Identity
 from hydra.training.options import DEFAULT_MANIFEST, TrainOptions
 
@@ -33,6 +34,8 @@ class Session:
     overrides: tuple[str, ...] = ()
     source: str = ""
     """The manifest's text as given; empty when the stored one was used."""
+    lost: str | None = None
+    """Why the attempt before ended without a word; None when it ended properly."""
     changed: tuple[str, ...] = ()
     """Paths at which a resumed run's manifest may differ from the stored one."""
     lock: RunLock | None = field(default=None, repr=False)
@@ -122,8 +125,18 @@ def resume(options: TrainOptions, identity: Identity) -> Session:
             example="--resume latest@400",
         )
     run = RunDirectory.find(_root(options), reference)
-    lock = RunLock.acquire(run.lock, attempt=last_attempt(run) + 1)
     attempt = identity.attempt or last_attempt(run) + 1
+    before = observed_state(run)
+    lock = RunLock.acquire(run.lock, attempt=attempt)
+    with contextlib.ExitStack() as refused:
+        refused.callback(lock.close)
+        session = _checked(options, run, attempt, int(step) if step else None, lock)
+        session.lost = before.reason if before.state == "lost" else None
+        refused.pop_all()
+    return session
+
+
+def _checked(options: TrainOptions, run: RunDirectory, attempt: int, step: int | None, lock: RunLock) -> Session:
     stored = read_yaml(run.manifest) if run.manifest.exists() else None
     if not isinstance(stored, dict) or "manifest" not in stored:
         raise RunError(
@@ -141,7 +154,7 @@ def resume(options: TrainOptions, identity: Identity) -> Session:
         origins=chosen.origins,
         attempt=attempt,
         stored=stored,
-        step=int(step) if step else None,
+        step=step,
         overrides=options.overrides,
         source=source,
         changed=options.changed,

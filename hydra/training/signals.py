@@ -1,7 +1,7 @@
 """Signals as requests: a handler only notes what was asked; the loop acts at a step boundary.
 
-TERM and the first INT ask to stop, USR1 asks for a checkpoint, a second INT aborts at once, HUP is ignored when there is
-no terminal to lose. Installed before torch is imported, so that no moment of a run is deaf.
+TERM and the first INT ask to stop, USR1 asks for a checkpoint, a second INT aborts at once, HUP is ignored when there
+is no terminal to lose. Installed before torch is imported, so that no moment of a run is deaf.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Step:
         return factor(self._schedule, step, self._total)
 
     def run(self, batch: StepBatch) -> Tensor:
-        """Train on one batch and return its result row (fp32, on the device): COLUMNS, then [SUMS, sources] flattened."""
+        """Train on one batch; returns its result row, fp32 on the device: COLUMNS, then [SUMS, sources] flattened."""
         optimizers = self._state.optimizers
         sums = self._accumulate(batch)
         loss = sums[0].sum() / batch.targets_global

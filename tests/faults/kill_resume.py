@@ -1,8 +1,8 @@
 """Kill a training run at random moments, resume it, and compare with one that was never interrupted, bit by bit.
 
-As a script: `python tests/faults/kill_resume.py --trials 20`. Each trial starts a fresh run, sends `kill -9` to its whole
-process group at a moment drawn from the recorded seed, resumes it (a second kill may follow, and a third), and then
-compares every loss of the run and every tensor of its last checkpoint with the reference.
+As a script: `python tests/faults/kill_resume.py --trials 20`. Each trial starts a fresh run, sends `kill -9` to its
+whole process group at a moment drawn from the recorded seed, resumes it (a second kill may follow, and a
+third), and then compares every loss of the run and every tensor of its last checkpoint with the reference.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ MANIFEST: dict[str, Any] = {
     "tokenizer": {"kind": "bytes"},
     "model": {
         "width": 64,
-        "blocks": [{"repeat": {"count": 2, "of": [{"mixer": {"kind": "softmax", "heads": 4}, "mlp": {"kind": "swiglu"}}]}}],
+        "blocks": [
+            {"repeat": {"count": 2, "of": [{"mixer": {"kind": "softmax", "heads": 4}, "mlp": {"kind": "swiglu"}}]}}
+        ],
     },
     "optimizer": {"kind": "adamw", "lr": 3.0e-3},
     "schedule": {"kind": "wsd", "warmup_steps": 5},
@@ -77,8 +79,15 @@ def reference(work: Path) -> tuple[Path, float]:
     work.mkdir(parents=True, exist_ok=True)
     manifest = write_manifest(work)
     began = time.monotonic()
-    subprocess.run([sys.executable, str(ROOT / "trainer.py"), str(manifest)], check=True, cwd=work, stdout=subprocess.DEVNULL)
+    code = start(work, str(manifest)).wait()
+    assert code == 0, f"the uninterrupted run exited with {code}"
     return only_run(work), time.monotonic() - began
+
+
+def start(work: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """The trainer as the leader of a process group of its own."""
+    command = [sys.executable, str(ROOT / "trainer.py"), *arguments]
+    return subprocess.Popen(command, cwd=work, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def only_run(work: Path) -> Path:
@@ -97,16 +106,13 @@ def trial(work: Path, expected: Path, duration: float, seed: int) -> Trial:
     manifest = write_manifest(work)
     remaining = draw.randint(1, 3)
     while True:
-        started = (work / "runs").exists() and any((path / "manifest.yaml").exists() for path in (work / "runs").iterdir())
-        if started:
+        if any((work / "runs").glob("*/manifest.yaml")):
             arguments = ["--resume", "latest", "--directory", str(work / "runs")]
         else:
             # Killed before the run had written what it is: nothing to resume, it never began.
             shutil.rmtree(work / "runs", ignore_errors=True)
             arguments = [str(manifest)]
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "trainer.py"), *arguments], cwd=work, stdout=subprocess.DEVNULL, start_new_session=True
-        )
+        process = start(work, *arguments)
         if remaining == 0:
             code = process.wait()
             if code != 0:

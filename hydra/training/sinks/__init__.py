@@ -22,7 +22,7 @@ def sinks(run: RunDirectory, manifest: Manifest, config: Mapping[str, Any]) -> S
     """The sinks that a manifest asks for. Raises ManifestError when TensorBoard is asked for and not installed."""
     found: list[Sink] = []
     if manifest.tracking.wandb is not None:
-        from hydra.training.sinks.weights_and_biases import WandbSink  # noqa: PLC0415 - slow, and only for this option
+        from hydra.training.sinks.weights_and_biases import WandbSink
 
         found.append(WandbSink(run, manifest, config))
     if manifest.tracking.tensorboard:
@@ -33,7 +33,7 @@ def sinks(run: RunDirectory, manifest: Manifest, config: Mapping[str, Any]) -> S
                 fix="install the extra, or set tracking.tensorboard to false",
                 example="pip install 'hydra-trainer[tensorboard]'",
             )
-        from hydra.training.sinks.tensorboard import TensorBoardSink  # noqa: PLC0415 - an extra, checked just above
+        from hydra.training.sinks.tensorboard import TensorBoardSink
 
         found.append(TensorBoardSink(run))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -35,11 +36,14 @@ class SinkThread:
         self._sink, self._on_failure = sink, on_failure
         self._queue: queue.Queue[tuple[int, dict[str, float]] | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._work, name=f"sink-{sink.name}", daemon=True)
-        self._thread.start()
         self.dropped = 0
+        self._failed = threading.Event()
+        self._thread.start()
 
     def put(self, step: int, numbers: dict[str, float]) -> None:
-        """Queue a row; a full queue drops it and counts that."""
+        """Queue a row; a full queue drops it and counts that, and a sink that failed takes none."""
+        if self._failed.is_set():
+            return
         try:
             self._queue.put_nowait((step, numbers))
         except queue.Full:
@@ -47,12 +51,18 @@ class SinkThread:
 
     def close(self) -> None:
         """Wait for what is queued, but not for a service that hangs."""
-        try:
-            self._queue.put(None, timeout=_CLOSE_SECONDS)
-        except queue.Full:
-            self._on_failure(self._sink.name, "the service did not take its rows in time")
-            return
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while not self._failed.is_set():
+            try:
+                self._queue.put(None, timeout=0.1)
+                break
+            except queue.Full:
+                if time.monotonic() > deadline:
+                    self._on_failure(self._sink.name, "the service did not take its rows in time")
+                    return
         self._thread.join(_CLOSE_SECONDS)
+        if self._failed.is_set():
+            return
         if self._thread.is_alive():
             self._on_failure(self._sink.name, "the service did not finish in time")
         elif self.dropped:
@@ -65,6 +75,5 @@ class SinkThread:
                 self._sink.log(*row)
             self._sink.close()
         except self._sink.failures as error:
+            self._failed.set()
             self._on_failure(self._sink.name, f"{type(error).__name__}: {error}")
-            while self._queue.get() is not None:
-                self.dropped += 1

@@ -40,7 +40,7 @@ def test_a_skipped_step_changes_nothing_and_training_goes_on(manifest, train, on
     assert [row["skipped"] for row in rows] == [step == 4 for step in range(1, 13)]
     assert rows[3]["verdict"] == "nonfinite"
     assert rows[3]["tokens"] == rows[2]["tokens"]
-    event = next(event for event in read_events(run.events) if event.kind == "guard.nonfinite")
+    event = next(event for event in read_events(run.events).events if event.kind == "guard.nonfinite")
     assert event.step == 4
     report = json.loads(run.guard_report(4).read_text())
     assert report["samples"] == [12, 13, 14, 15]
@@ -53,12 +53,12 @@ def test_too_many_in_a_row_stop_the_run_and_name_the_batch(manifest, train, only
         train(manifest({"training.nonfinite_in_a_row": 3}))
     run = only_run()
     assert observed_state(run).state == "failed"
-    assert final_record(read_events(run.events)).data["code"] == 4
+    assert final_record(read_events(run.events).events).data["code"] == 4
 
 
 def test_too_many_in_a_thousand_stop_the_run(manifest, train, poison):
     poison({2, 5, 8})
-    with pytest.raises(Diverged, match="3. of the last 1,000"):
+    with pytest.raises(Diverged, match=r"3\. of the last 1,000"):
         train(manifest({"training.nonfinite_in_1000": 3}))
 
 

@@ -40,7 +40,7 @@ def test_a_signal_saves_and_exits_0_with_the_step_printed(manifest, trainer, fol
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     saved = int(re.search(r"saved step (\d+)", out).group(1))
-    final = final_record(read_events(run.events))
+    final = final_record(read_events(run.events).events)
     assert (final.kind, final.data["saved_step"]) == ("run.stopped", saved)
     assert (run.checkpoints / f"step-{saved}" / "COMPLETE.json").exists()
     assert read_metrics(run.metrics).rows[-1]["step"] == saved
@@ -131,9 +131,12 @@ def test_two_processes_equal_one_at_the_same_global_batch(manifest, train, folde
     assert second.rank_log(1).exists()
     # A run of two ranks goes on with one: the same samples, and losses that differ by rounding alone.
     longer = ["--set", "training.steps=14", "--changed", "training.steps"]
-    assert subprocess.run(
-        [sys.executable, str(ROOT / "trainer.py"), "--resume", str(second.path), *longer], check=False, cwd=folder
-    ).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, str(ROOT / "trainer.py"), "--resume", str(second.path), *longer], check=False, cwd=folder
+        ).returncode
+        == 0
+    )
     assert [row["samples"] for row in read_metrics(second.metrics).rows][-2:] == [13 * 4, 14 * 4]
 
 

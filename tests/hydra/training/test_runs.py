@@ -35,12 +35,12 @@ def test_a_run_leaves_everything_its_readers_need(manifest, train, only_run):
     assert [row["step"] for row in rows if "eval.bits_per_byte" in row] == [4, 8, 12]
     assert rows[-1]["samples"] == 12 * 4
     assert observed_state(run).state == "completed"
-    assert final_record(read_events(run.events)).kind == "run.completed"
+    assert final_record(read_events(run.events).events).kind == "run.completed"
     assert read_progress(run.progress).phase == "stop"
     assert read_samples(run.samples)[0]["step"] == 12
     stored = yaml.safe_load(run.manifest.read_text())
     assert stored["manifest"]["training"]["steps"] == 12
-    assert stored["origins"]["training.steps"].endswith("manifest.yaml:33") or ":" in stored["origins"]["training.steps"]
+    assert "manifest.yaml:" in stored["origins"]["training.steps"]
     assert {path.name for path in run.checkpoints.iterdir() if path.is_dir()} == {"step-5", "step-10", "step-12"}
     assert json.loads(run.environment.read_text())["versions"]["torch"]
     assert json.loads(run.capabilities.read_text())
@@ -113,7 +113,7 @@ def test_stop_and_resume_equal_the_unbroken_run_in_every_bit(manifest, train, fo
     assert train(manifest(), requests=requests) == 0
     run = only_run()
     assert observed_state(run).state == "stopped"
-    final = final_record(read_events(run.events))
+    final = final_record(read_events(run.events).events)
     assert final.kind == "run.stopped"
     assert final.data["saved_step"] == 1
     again = Requests()
@@ -188,7 +188,7 @@ def test_a_torn_newest_checkpoint_is_reported_skipped_and_kept(manifest, train, 
     path.write_bytes(path.read_bytes()[:-7])
     assert train(resume="latest") == 0
     assert losses(run) == expected
-    rejected = [event for event in read_events(run.events) if event.kind == "checkpoint.rejected"]
+    rejected = [event for event in read_events(run.events).events if event.kind == "checkpoint.rejected"]
     assert [event.data["step"] for event in rejected] == [12]
 
 
@@ -205,13 +205,11 @@ def test_when_every_checkpoint_is_damaged_nothing_is_trained(manifest, train, on
 
 
 def test_other_data_under_a_resumed_run_is_refused(manifest, train, folder):
-    text = folder / "corpus.txt"
-    text.write_text("\n".join(f"line {number} of a small text" for number in range(2000)))
-    more = folder / "more.txt"
-    more.write_text("another document, so that something can be held out\n" * 300)
+    for number in range(20):
+        (folder / f"{number}.txt").write_text(f"document {number} " * 40)
     corpus = {"kind": "text", "files": [str(folder / "*.txt")]}
     train(manifest({"data.corpus": corpus, "data.held_out": 0.5, "training.steps": 2}))
-    more.write_text("changed\n" * 3000)
+    (folder / "7.txt").write_text("something else " * 40)
     with pytest.raises(DataError, match="changed"):
         train(resume="latest")
 
@@ -233,7 +231,7 @@ def test_errors_while_preparing_are_recorded(manifest, train, only_run, folder):
         train(manifest({"data.corpus": missing}))
     run = only_run()
     assert observed_state(run).state == "failed"
-    final = final_record(read_events(run.events))
+    final = final_record(read_events(run.events).events)
     assert (final.kind, final.data["code"], final.data["exception"]) == ("run.failed", 3, "DataError")
     assert json.loads(run.crash_report(0).read_text())["traceback"]
 

@@ -99,6 +99,20 @@ def make_store(tmp_path: Path) -> Iterator[Callable[..., CheckpointStore]]:
         store.close()
 
 
+@pytest.fixture(scope="session")
+def one_checkpoint() -> Callable[[Path], Path]:
+    """Writes the checkpoint of step 1 below a directory and returns its folder."""
+
+    def write(directory: Path) -> Path:
+        keep = Checkpoint.model_validate({})
+        with CheckpointStore(directory, run="r", attempt=1, configuration="c", keep=keep) as store:
+            store.save(1, make_tensors(), {"step": 1})
+            assert isinstance(store.wait()[0], Saved)
+        return directory / "step-1"
+
+    return write
+
+
 @pytest.fixture
 def store(make_store: Callable[..., CheckpointStore]) -> CheckpointStore:
     return make_store()

@@ -140,7 +140,9 @@ def test_the_training_record_keeps_numbers_exactly(store, tensors) -> None:
 
 def test_a_model_is_read_without_the_optimizers_files(store, save, tensors, kit) -> None:
     folder = save(1)
-    [shard] = [p for p in folder.glob("shard-*") if any(k.startswith("optimizer") for k in safetensors.torch.load_file(p))]
+    [shard] = [
+        p for p in folder.glob("shard-*") if any(k.startswith("optimizer") for k in safetensors.torch.load_file(p))
+    ]
     shard.unlink()
     model = store.read_tensors(1, prefix="model.")
     assert kit.bits(model) == kit.bits({name: t for name, t in tensors.items() if name.startswith("model.")})
@@ -238,7 +240,9 @@ def test_the_writer_needs_no_packages() -> None:
     code = "import sys, hydra.training.checkpoint.writer, hydra.training.checkpoint; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert not {"torch", "numpy", "pydantic", "psutil", "yaml"} & set(done.stdout.replace("'", "").strip("[]\n").split(", "))
+    assert not {"torch", "numpy", "pydantic", "psutil", "yaml"} & set(
+        done.stdout.replace("'", "").strip("[]\n").split(", ")
+    )
 
 
 shapes = st.lists(st.integers(0, 4), max_size=3).map(tuple)
