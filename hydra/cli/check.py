@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from hydra import optim
 from hydra.cli.options import JsonOption, ManifestArgument, SetOption
 from hydra.cli.output import write, write_json, write_table
-from hydra.cli.vocabulary import vocabulary_of
+from hydra.data import vocabulary_of
 from hydra.kernels import Facts
 from hydra.manifest import Manifest, Run, experiment_hash, load, manifest_hash
 from hydra.manifest.comparison import Size

@@ -17,9 +17,6 @@ from hydra.manifest.comparison import EndRecord, Verdict, compare_runs
 from hydra.manifest.sections import Comparison
 from hydra.runs import RunDirectory, RunId, list_runs, read_yaml, run_name
 
-#: File of a run directory that holds what `hydra.manifest.comparison.EndRecord` holds.
-RECORD = "comparison.json"
-
 
 def command(
     manifest: ManifestArgument,
@@ -78,7 +75,7 @@ def _newest_runs(experiment: Experiment, directory: Path) -> dict[str, RunDirect
 
 def _records(runs: Sequence[RunDirectory]) -> list[EndRecord]:
     """What the runs wrote down at their ends; a run that wrote nothing counts as missing."""
-    paths = [run.path / RECORD for run in runs]
+    paths = [run.comparison for run in runs]
     return [EndRecord.model_validate_json(path.read_bytes()) for path in paths if path.is_file()]
 
 

@@ -11,7 +11,7 @@ from hydra import kernels
 from hydra.cli.options import DeviceOption, JsonOption, OnlyOption, SetOption
 from hydra.cli.output import write, write_json
 from hydra.cli.references import one_of
-from hydra.cli.vocabulary import vocabulary_of
+from hydra.data import vocabulary_of
 from hydra.kernels import Facts, adamw
 from hydra.manifest import load
 from hydra.model import assemble

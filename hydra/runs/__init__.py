@@ -19,7 +19,7 @@ from hydra.runs.attempts import last_attempt, write_manifest
 from hydra.runs.control import ControlPoller, Rejected, Request, RequestKind, request
 from hydra.runs.encoding import decode, encode, encode_document
 from hydra.runs.events import Event, EventKind, EventLog, EventWriter, Level, final_record, read_events, resume_steps
-from hydra.runs.failures import RunWriteError
+from hydra.runs.failures import RunWriteError, write_failed
 from hydra.runs.fields import METRIC_UNITS, MetricRow
 from hydra.runs.following import JsonReader, LineReader, last_lines
 from hydra.runs.identifier import RunId, run_name
@@ -113,6 +113,7 @@ __all__ = [
     "run_row",
     "sync_directory",
     "write_bytes",
+    "write_failed",
     "write_json",
     "write_manifest",
     "write_text",

@@ -125,6 +125,11 @@ class RunDirectory:
         return self.path / names.EVENTS
 
     @property
+    def comparison(self) -> Path:
+        """What a run of a comparison proves about its conditions and its end; written by such runs alone."""
+        return self.path / names.COMPARISON
+
+    @property
     def samples(self) -> Path:
         """Text that the model wrote: `hydra.runs.SampleRow`."""
         return self.path / names.SAMPLES

@@ -50,9 +50,8 @@ class Assembly:
         self.telemetry.close()
 
 
-def describe(session: Session, built: Built, world: World, console: Console) -> dict[str, Any]:
+def describe(session: Session, built: Built, report: kernels.Report, world: World, console: Console) -> dict[str, Any]:
     """Write and print what will run: manifest with origins, paths of all ops, sizes; returns the record."""
-    report = paths(session, built)
     optimizers = [asdict(row) for row in built.state.optimizers.table()]
     record = full_record(session, built.environment, built.settled, built.dataset, world, optimizers)
     if world.leads:

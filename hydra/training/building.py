@@ -23,6 +23,7 @@ from hydra.training.resolve import Resolved, apply, resolve
 from hydra.training.restoring import restore
 from hydra.training.session import Session
 from hydra.training.state import TrainState
+from hydra.training.stream import Stream
 from hydra.training.world import World
 
 
@@ -70,6 +71,8 @@ def build_run(session: Session, identity: Identity, world: World, journal: Journ
     # Optimizers before the layout: its wrappers rename parameters, and rules and checkpoints use the model's own names.
     named = named_parameters(model)
     state = TrainState(named, optim.build(manifest.optimizer, named), manifest.seed)
+    if manifest.comparison is not None:
+        state.stream = Stream(None)
     store = _writing_store(session, world) if world.leads else None
     restore(session, state, store or Checkpoints(run.checkpoints), journal, world)
     return Built(settled, device, facts, dataset, state, Layout(model, manifest, settled, world), store)

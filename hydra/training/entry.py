@@ -9,10 +9,12 @@ from pathlib import Path
 
 from hydra.errors import UsageError
 from hydra.manifest import Experiment
-from hydra.training.assembly import assemble, describe
+from hydra.platform import capabilities
+from hydra.training.assembly import assemble, describe, paths
 from hydra.training.building import build_run
 from hydra.training.console import Console
 from hydra.training.ending import Ending, conclude
+from hydra.training.fairness import closing, opening
 from hydra.training.identity import Identity, identity
 from hydra.training.journal import Journal, LeadJournal, RankJournal
 from hydra.training.loop import Outcome
@@ -78,13 +80,18 @@ def _run(
     session: Session, who: Identity, world: World, requests: Requests, journal: Journal, console: Console
 ) -> Outcome:
     built = build_run(session, who, world, journal)
-    record = describe(session, built, world, console)
+    report = paths(session, built)
+    record = describe(session, built, report, world, console)
+    opened = opening(session.manifest, built, capabilities(built.device), report)
     assembly = assemble(session, built, record, world, requests, journal, console)
     journal.running()
     try:
-        return assembly.loop.run()
+        outcome = assembly.loop.run()
     finally:
         assembly.close()
+    if opened is not None and world.leads:
+        closing(session.run, opened, outcome.completed)
+    return outcome
 
 
 def train_each(experiment: Experiment, options: TrainOptions, who: Identity, requests: Requests) -> int:

@@ -106,7 +106,11 @@ class Loop:
         state.step += 1
         state.samples += parts.manifest.training.batch
         indices = batch.samples.flatten().numpy()
-        parts.readback.push(row, Context(state.step, state.samples, lr, waited, indices))
+        extra: dict[str, Any] = {}
+        if state.stream is not None:
+            last = state.step == parts.manifest.training.steps
+            extra = state.stream.fold(state.step, batch.samples, batch.tokens, last)
+        parts.readback.push(row, Context(state.step, state.samples, lr, waited, indices, extra))
 
     def _boundary(self, last: bool) -> str:
         """Settle what arrived, and do what the plan or a request wants at this step; returns why to stop, or ''."""

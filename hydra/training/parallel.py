@@ -54,6 +54,7 @@ class Layout:
             )
         #: Data parallelism averages gradients over ranks; the loss is a sum, so it is scaled up by as much.
         self.scale = float(world.size)
+        self.ranks = world.size
 
     def loss(self, tokens: Tensor, targets: Tensor, meta: SeqMeta) -> tuple[Tensor, Tensor]:
         """Sum of nats over this rank's valid targets, fp32, and the same per row without gradient."""

@@ -17,6 +17,7 @@ from hydra.manifest.identity import OUTSIDE_EXPERIMENT, resolved
 from hydra.runs import RunDirectory, RunLock, last_attempt, observed_state, read_yaml
 from hydra.training.identity import Identity
 from hydra.training.options import DEFAULT_MANIFEST, TrainOptions
+from hydra.training.sizes import measured
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Session:
 
 def experiment_of(options: TrainOptions) -> Experiment:
     """All runs of the manifest that the options name, or of the default one."""
-    return load(options.manifest or DEFAULT_MANIFEST, options.overrides)
+    return load(options.manifest or DEFAULT_MANIFEST, options.overrides, measure=measured)
 
 
 def select(experiment: Experiment, name: str | None) -> Run:
@@ -174,7 +175,7 @@ def _requested(options: TrainOptions, stored: dict[str, Any], before: Run) -> tu
         if not options.overrides:
             return Run(before.manifest, stored.get("origins", before.origins), before.arm), ""
         return from_tree(stored["manifest"], options.overrides).runs[0], ""
-    experiment = load(options.manifest, options.overrides)
+    experiment = load(options.manifest, options.overrides, measure=measured)
     return select(experiment, options.only or _same_name(experiment, before.manifest.name)), experiment.text
 
 

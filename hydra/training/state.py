@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra.optim import Optimizers
+from hydra.training.stream import Stream
 
 
 @dataclass
@@ -45,6 +46,8 @@ class TrainState:
         self.tokens = 0
         """Target tokens trained."""
         self.nonfinite = Nonfinite()
+        self.stream: Stream | None = None
+        """Digest of the data, in runs of a comparison."""
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, sharing storage with what trains; generators are copies."""
@@ -62,6 +65,7 @@ class TrainState:
             "samples": self.samples,
             "tokens": self.tokens,
             "seed": self.seed,
+            "stream": self.stream.state if self.stream is not None else None,
             "nonfinite": {"in_a_row": self.nonfinite.in_a_row, "recent": list(self.nonfinite.recent)},
         }
 
@@ -70,6 +74,8 @@ class TrainState:
         self.step, self.samples, self.tokens = record["step"], record["samples"], record["tokens"]
         guard = record["nonfinite"]
         self.nonfinite = Nonfinite(guard["in_a_row"], deque(guard["recent"]))
+        if self.stream is not None:
+            self.stream = Stream(record["stream"])
         torch.set_rng_state(tensors["rng.cpu"].cpu())
         if "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"].cpu())

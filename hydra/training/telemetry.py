@@ -30,6 +30,8 @@ class Context:
     data_wait_ms: float
     indices: np.ndarray
     """Global sample indices of this rank's rows, for evidence."""
+    extra: Mapping[str, Any]
+    """Further fields of the step's row."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Telemetry:
             "data_wait_ms": result.context.data_wait_ms,
             **self._throughput.rates(float(inputs.sum()), result.milliseconds),
             **memory(self._device),
+            **result.context.extra,
         }
         if len(self._names) > 1:
             row["loss_sources"] = {

@@ -7,6 +7,7 @@ third), and then compares every loss of the run and every tensor of its last che
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from safetensors import safe_open
 
 from hydra.runs import read_metrics
@@ -70,7 +70,7 @@ def write_manifest(work: Path) -> Path:
         "token_artifacts": str(work / "tokens"),
     }
     path = work / "manifest.yaml"
-    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    path.write_text(json.dumps(tree, indent=1))
     return path
 
 

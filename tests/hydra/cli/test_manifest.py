@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hydra.cli.vocabulary import vocabulary_of
-from hydra.data import prepare
+from hydra.data import prepare, vocabulary_of
 from hydra.manifest import from_tree, load
 
 ARMS = """

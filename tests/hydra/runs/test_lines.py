@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -117,13 +118,13 @@ print(taken)
     "room", [72, 73, 77, 79, 80]
 )  # a line has 8 bytes: nothing, one byte, a piece, all but one, all
 def test_when_the_disk_fills_up_no_line_is_lost_and_none_is_swallowed(
-    tmp_path: Path, spawn: object, room: int, then: str
+    tmp_path: Path, spawn, room: int, then: str
 ) -> None:
     path = tmp_path / "a.jsonl"
-    process = spawn(FULL_DISK, path, room, then)  # type: ignore[operator]  # a fixture
+    process = spawn(FULL_DISK, path, room, then)
     output = process.communicate()[0]
     assert process.returncode == 0
-    taken = eval(output)
+    taken = json.loads(output)
     with LineWriter(path) as writer:
         writer.append(b'{"n":3000}')
     reader = JsonReader(path)

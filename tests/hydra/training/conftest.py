@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from hydra.runs import RunDirectory
 from hydra.training.options import TrainOptions
@@ -63,7 +63,7 @@ def manifest(folder: Path) -> Callable[..., Path]:
                 node = node.setdefault(part, {})
             node[last] = value
         file = folder / name
-        file.write_text(yaml.safe_dump(data, sort_keys=False))
+        file.write_text(json.dumps(data, indent=1))
         return file
 
     return write

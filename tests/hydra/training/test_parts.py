@@ -224,7 +224,7 @@ def test_a_sink_that_fails_is_one_event_and_not_the_end():
 
 
 def wandb_history(file):
-    """Rows of an offline W&B file: LevelDB's log format, 32 KiB blocks of records (crc, length, kind), after 7 bytes."""
+    """Rows of an offline W&B file: LevelDB's log format, 32 KiB blocks of records (crc, length, kind) after 7 bytes."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     data, at, parts = file.read_bytes(), 7, b""
