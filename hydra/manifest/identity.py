@@ -7,11 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from hydra.manifest.paths import dotted
 from hydra.manifest.root import Manifest
-from hydra.manifest.tree import dotted, leaves
+from hydra.manifest.tree import leaves
 
 #: Settings that name, describe, place or watch a run without changing what it computes.
-_OUTSIDE_EXPERIMENT = ("name", "notes", "tracking", "runs")
+OUTSIDE_EXPERIMENT = ("name", "notes", "tracking", "runs")
+#: Stands in a difference for a value that one side does not have.
+ABSENT = "<absent>"
 
 
 def resolved(manifest: Manifest) -> dict[str, Any]:
@@ -37,15 +40,19 @@ def manifest_hash(manifest: Manifest) -> str:
 
 def experiment_hash(manifest: Manifest) -> str:
     """Identity of what the run computes: the manifest without its name, notes, trackers and place."""
-    return digest({key: value for key, value in resolved(manifest).items() if key not in _OUTSIDE_EXPERIMENT})
+    return digest({key: value for key, value in resolved(manifest).items() if key not in OUTSIDE_EXPERIMENT})
 
 
 def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Dotted path -> (value in first, value in second) for every leaf that differs; an absent leaf reads `<absent>`."""
-    left = {dotted(path): value for path, value in leaves(dict(first))}
-    right = {dotted(path): value for path, value in leaves(dict(second))}
-    return {
-        path: (left.get(path, "<absent>"), right.get(path, "<absent>"))
-        for path in sorted(left.keys() | right.keys())
-        if canonical_json(left.get(path, "<absent>")) != canonical_json(right.get(path, "<absent>"))
-    }
+    """Dotted path -> (value in first, value in second) for every leaf that differs; an absent leaf reads `<absent>`.
+
+    It is empty exactly when the canonical JSON of both is equal: `1` and `1.0`, and `true` and `1`, differ.
+    """
+    left, right = dict(leaves(dict(first))), dict(leaves(dict(second)))
+    found: dict[str, tuple[Any, Any]] = {}
+    for path in left.keys() | right.keys():
+        here, there = path in left, path in right
+        if here and there and canonical_json(left[path]) == canonical_json(right[path]):
+            continue
+        found[dotted(path)] = (left.get(path, ABSENT), right.get(path, ABSENT))
+    return dict(sorted(found.items()))

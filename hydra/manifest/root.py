@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hydra.manifest.section import Section
+from hydra.manifest.section import Impossible, Section
 from hydra.manifest.sections import (
     Checkpoint,
     Comparison,
@@ -33,12 +33,14 @@ class Manifest(Section):
     """Everything that decides what a run does. After lowering it holds one seed and no variables, repeats or arms."""
 
     schema_version: Literal[1] = Field(alias="schema", description="version of this format")
-    name: Name = Field(description="short name; run ids begin with it")
+    name: Name = Field(description="short name; run ids begin with it", examples=["small-lm"])
     notes: str = Field(default="", description="free text for people; not part of the experiment's identity")
     vars: dict[str, str | int | float | bool] = Field(
         default={}, description='values for `"${name}"` elsewhere in the file; substituted when lowered'
     )
-    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = Field(default=(1,), description="one run per seed")
+    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = Field(
+        default=(1,), description="one run per seed; a single one may be written without the list"
+    )
     data: Data = Field(description="corpora and packing")
     tokenizer: Tokenizer = Field(description="how text becomes ids")
     model: Model = Field(description="the network, or `preset: NAME` with changes to it")
@@ -63,22 +65,57 @@ class Manifest(Section):
         return self.seeds[0]
 
     @model_validator(mode="after")
-    def _meaning(self) -> Self:
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds must differ, got {list(self.seeds)}")
+    def _sizes(self) -> Self:
         identifiers = [block.id for block in self.model.blocks]
         if len(set(identifiers)) != len(identifiers):
-            raise ValueError(f"model.blocks: ids must differ, got {identifiers}")
-        if self.model.context < self.data.sequence:
-            raise ValueError(
-                f"model.context={self.model.context} is shorter than data.sequence={self.data.sequence}: "
-                "rows would not fit the positions the model knows"
+            twice = next(name for name in identifiers if identifiers.count(name) > 1)
+            raise Impossible(
+                f"model.blocks has two blocks with the id {twice!r}",
+                fix="give each block its own id, or leave them out",
+                example="id: first",
             )
-        if self.training.batch % self.training.micro_batch:
-            raise ValueError(
-                f"training.micro_batch={self.training.micro_batch} does not divide training.batch={self.training.batch}"
+        if self.model.context < self.data.sequence:
+            raise Impossible(
+                f"model.context={self.model.context} is shorter than data.sequence={self.data.sequence}: "
+                "rows would not fit the positions the model knows",
+                fix="raise model.context, leave it out, or lower data.sequence",
+                example=f"data: {{sequence: {self.model.context}}}",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _steps(self) -> Self:
+        training = self.training
+        if training.batch % training.micro_batch:
+            raise Impossible(
+                f"training.micro_batch={training.micro_batch} does not divide training.batch={training.batch}",
+                fix="choose a divisor of the batch, or leave micro_batch out",
+                example="training: {steps: 400, batch: 16, micro_batch: 4}",
             )
         warmup = getattr(self.schedule, "warmup_steps", 0)
-        if warmup > self.training.steps:
-            raise ValueError(f"schedule.warmup_steps={warmup} exceeds training.steps={self.training.steps}")
+        if warmup > training.steps:
+            raise Impossible(
+                f"schedule.warmup_steps={warmup} exceeds training.steps={training.steps}",
+                fix="shorten the warm-up or train longer",
+                example=f"schedule: {{kind: wsd, warmup_steps: {training.steps // 10}}}",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _place_in_comparison(self) -> Self:
+        if self.comparison is None:
+            return self
+        if self.runs.arm is None:
+            raise Impossible(
+                "comparison is given, and runs.arms defines no arms to compare",
+                fix="define the arms it names under runs.arms, or remove the comparison",
+                example="runs: {arms: {base: {}, wide: {model: {width: 512}}}}",
+            )
+        absent = sorted(set(self.seeds) - set(self.comparison.seeds))
+        if absent:
+            raise Impossible(
+                f"seeds has {absent[0]}, and comparison.seeds={list(self.comparison.seeds)} does not",
+                fix="leave comparison.seeds out; it is filled from seeds",
+                example="seeds: [11, 12, 13]",
+            )
         return self

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import functools
 import importlib
-import operator
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from hydra.manifest.registrations import KINDS
 
@@ -39,6 +38,17 @@ class Kind(Section):
         return {}
 
 
+class Impossible(ValueError):
+    """Well-formed values from which nothing can be built, with the remedy.
+
+    Validators of sections raise it where a plain ValueError would leave the reader to guess what to change.
+    """
+
+    def __init__(self, what: str, *, fix: str, example: str) -> None:
+        super().__init__(what)
+        self.fix, self.example = fix, example
+
+
 @functools.cache
 def kinds(slot: str) -> dict[str, type[Kind]]:
     """The configuration class of every kind registered for a slot, imported on first use."""
@@ -59,9 +69,7 @@ class Slot:
         self.name = name
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Replace the annotated base class by the union of its registered kinds."""
-        classes = tuple(dict.fromkeys(kinds(self.name).values()))
-        if len(classes) == 1:
-            return handler.generate_schema(classes[0])
-        union = functools.reduce(operator.or_, classes)
-        return handler.generate_schema(Annotated[union, Field(discriminator="kind")])
+        """Replace the annotated base class by the union of its registered kinds, tagged even if there is only one."""
+        classes = kinds(self.name)
+        schemas = {config: handler.generate_schema(config) for config in dict.fromkeys(classes.values())}
+        return core_schema.tagged_union_schema({name: schemas[config] for name, config in classes.items()}, "kind")

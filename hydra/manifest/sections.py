@@ -1,7 +1,7 @@
 """The sections of a manifest that have one shape: model, data, training, evaluation, checkpoints and the rest.
 
-Units stand in the descriptions; `docs/manifest.md` is generated from them. `auto` is a word, not a hidden default: it is
-resolved once at the start of a run, against the device, and the resolved value is stored with the run.
+Units stand in the descriptions; `docs/manifest.md` is generated from them. `auto` is a word, not a hidden default: it
+is resolved once at the start of a run, against the device, and the resolved value is stored with the run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hydra.manifest.section import Kind, Section, Slot
+from hydra.manifest.section import Impossible, Kind, Section, Slot
 
 Count = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -47,7 +47,7 @@ class Head(Section):
 class Model(Section):
     """The network: embedding, blocks, final norm, head."""
 
-    width: Count = Field(description="channels of the residual stream")
+    width: Count = Field(description="channels of the residual stream", examples=[512])
     context: Count = Field(description="longest sequence in tokens; inferred when absent: `data.sequence`")
     blocks: tuple[Block, ...] = Field(min_length=1, description="blocks in order; `repeat` writes several at once")
     norm: Norm = Field(description="final norm, and the default of every block; inferred when absent: `rms_norm`")
@@ -59,7 +59,7 @@ class Model(Section):
 class Source(Section):
     """One corpus of a weighted mix."""
 
-    name: Name = Field(description="name of the source in metrics and events")
+    name: Name = Field(description="name of the source in metrics and events", examples=["code"])
     weight: Positive = Field(default=1.0, description="share of rows, relative to the other sources")
     corpus: Corpus = Field(description="where the documents come from")
 
@@ -70,9 +70,10 @@ class Data(Section):
     sources: tuple[Source, ...] = Field(
         min_length=1, description="corpora and their weights; `data.corpus` is short for a single one"
     )
-    sequence: Count = Field(description="target tokens per row (T); a row holds T+1 tokens")
-    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.02, description="share of documents kept for evaluation, chosen by content hash"
+    sequence: Count = Field(description="target tokens per row (T); a row holds T+1 tokens", examples=[1024])
+    held_out: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.02,
+        description="share of documents kept for evaluation, chosen by content hash; 0: none, and nothing is evaluated",
     )
     packing: Literal["concat", "bestfit", "pad"] = Field(
         default="concat",
@@ -91,15 +92,19 @@ class Data(Section):
     def _names(self) -> Self:
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
-            raise ValueError(f"source names must differ, got {names}")
+            raise Impossible(
+                f"data.sources: names must differ, got {', '.join(names)}",
+                fix="give each source a name of its own",
+                example="data: {sources: [{name: code, corpus: {kind: stdlib}}]}",
+            )
         return self
 
 
 class Training(Section):
     """How long, how large a batch, on what, and how exact."""
 
-    steps: Count = Field(description="optimizer steps")
-    batch: Count = Field(description="rows per optimizer step over all ranks and micro-batches")
+    steps: Count = Field(description="optimizer steps", examples=[400])
+    batch: Count = Field(description="rows per optimizer step over all ranks and micro-batches", examples=[16])
     micro_batch: Count = Field(
         description="rows per forward pass on one rank; inferred when absent: `batch`, which suits one process"
     )
@@ -109,8 +114,8 @@ class Training(Section):
         default="auto", description="`exact`: a resume equals the unbroken run in every bit; `auto`: exact on the CPU"
     )
     threads: Count | Literal["auto"] = Field(default="auto", description="CPU threads of torch; `auto`: physical cores")
-    compile: Literal["auto", "blocks", "off"] = Field(
-        default="auto", description="torch.compile per kind of block; `auto`: on CUDA"
+    compile: Literal["auto", "blocks", "none"] = Field(
+        default="auto", description="torch.compile per kind of block, or nothing; `auto`: blocks on CUDA"
     )
     activation_checkpointing: Literal["none", "selective", "full"] = Field(
         default="none", description="what the backward pass recomputes instead of keeping"
@@ -182,7 +187,7 @@ class Checkpoint(Section):
 class Wandb(Section):
     """Weights & Biases."""
 
-    project: Annotated[str, Field(min_length=1)] = Field(description="project name")
+    project: Annotated[str, Field(min_length=1)] = Field(description="project name", examples=["hydra"])
     entity: str | None = Field(default=None, description="team or user; `null`: the account's default")
     mode: Literal["online", "offline"] = Field(default="online", description="`offline` needs no key and no network")
     tags: tuple[str, ...] = Field(default=(), description="tags of the run")
@@ -202,6 +207,9 @@ class Runs(Section):
     arms: dict[Name, dict[str, object]] = Field(
         default={}, description="arm name -> changes to this manifest; each arm becomes a run"
     )
+    arm: Name | None = Field(
+        default=None, description="which arm this run is; filled in when arms are written out, `null` without arms"
+    )
 
 
 class Tolerance(Section):
@@ -214,15 +222,41 @@ class Tolerance(Section):
 class Tuned(Section):
     """An equal search per arm over optimizer settings, which may then differ."""
 
-    space: dict[str, tuple[float, ...]] = Field(min_length=1, description="dotted path -> values tried, for every arm")
+    space: dict[str, Annotated[tuple[float, ...], Field(min_length=1)]] = Field(
+        min_length=1,
+        description="dotted path of an optimizer setting -> values tried, for every arm",
+        examples=[{"optimizer.0.lr": [1e-3, 3e-3]}],
+    )
     budget: Count = Field(description="trials per arm, equal for all")
 
 
 class Comparison(Section):
-    """A comparison of arms under equal conditions."""
+    """A comparison of arms under equal conditions; the first arm named is the baseline."""
 
-    apples_to_apples: bool = Field(description="true makes every unfair difference an error")
-    arms: tuple[Name, ...] = Field(min_length=2, description="names out of `runs.arms`")
-    varies: tuple[str, ...] = Field(min_length=1, description="dotted paths at which arms may differ")
+    apples_to_apples: bool = Field(description="true makes every unfair difference an error", examples=[True])
+    arms: tuple[Name, ...] = Field(
+        min_length=2, description="names out of `runs.arms`, the baseline first", examples=[["base", "wide"]]
+    )
+    varies: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        min_length=1,
+        description="dotted paths of the model at which, and below which, arms may differ; `*` is any one part",
+        examples=[["model.blocks"]],
+    )
+    seeds: tuple[Natural, ...] = Field(
+        min_length=1,
+        description="seeds that every arm is run with; inferred when absent: `seeds`",
+        examples=[[11, 12, 13]],
+    )
     tolerance: Tolerance = Field(default=Tolerance(), description="allowed differences in size")
     tuned: Tuned | None = Field(default=None, description="equal tuning of all arms; `null`: none")
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        for key, values in (("arms", self.arms), ("seeds", self.seeds)):
+            if len(set(values)) != len(values):
+                raise Impossible(
+                    f"comparison.{key} names one twice: {', '.join(map(str, values))}",
+                    fix="name each of them once",
+                    example="arms: [base, wide]",
+                )
+        return self

@@ -5,6 +5,7 @@ It exists so that the rest of Hydra sees only explicit settings: no variables, p
 
 from __future__ import annotations
 
-from hydra.manifest.lowering.stages import Lowered, lower
+from hydra.manifest.lowering.arms import Lowered
+from hydra.manifest.lowering.stages import lower
 
 __all__ = ["Lowered", "lower"]

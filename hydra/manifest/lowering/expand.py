@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
+import json
 
 from hydra.errors import ManifestError, nearest
+from hydra.manifest.lowering.merging import merge
 from hydra.manifest.lowering.variables import replace_index
 from hydra.manifest.registrations import PRESETS
-from hydra.manifest.tree import Data, Path, Tree
+from hydra.manifest.tree import Data, Origins, Tree, duplicate
 
+#: Far above any real model; a mistyped count is refused before it fills the memory.
+MAX_BLOCKS = 10_000
 _REPEAT = "model: {blocks: [{repeat: {count: 12, of: [{mixer: {kind: softmax, heads: 8}, mlp: {kind: swiglu}}]}}]}"
+_BLOCKS = ("model", "blocks")
 
 
 def preset_table() -> dict[str, dict[str, Data]]:
@@ -22,74 +26,83 @@ def preset_table() -> dict[str, dict[str, Data]]:
 
 def presets(tree: Tree) -> Tree:
     """The tree with `model.preset` replaced by what it stands for; keys beside it change the preset."""
-    name = tree.get(("model", "preset"))
-    if name is None:
-        return tree.copy()
-    table = preset_table()
-    if name not in table:
+    result = tree.copy()
+    own = result.get(("model",))
+    if not isinstance(own, dict) or "preset" not in own:
+        return result
+    name, table = own.pop("preset"), preset_table()
+    if not isinstance(name, str) or name not in table:
         close = nearest(str(name), table)
         raise ManifestError(
-            f"model.preset is {name!r}, and there is no such preset",
+            f"model.preset is {json.dumps(name)}, and there is no such preset ({tree.origin(('model', 'preset'))})",
             why=f"the presets are {', '.join(table)}",
             fix=f"did you mean '{close}'?" if close else "use one of them, or write the model out",
             example="model: {preset: 124m}",
         )
-    result = tree.copy()
-    own = result.get(("model",))
-    origins = result.below(("model",))
-    assert isinstance(own, dict)
-    result.put(("model",), copy.deepcopy(table[str(name)]), f"preset {name}")
-    for key, value in own.items():
-        if key != "preset":
-            result.put(("model", key), value, origins.get((key,), "model"))
-            result.attach(("model",), {path: origin for path, origin in origins.items() if path[:1] == (key,)})
+    origins = tree.origins.at(("model",))
+    result.put(("model",), table[name], f"preset {name}")
+    merge(result, own, origins, ("model",))
     return result
 
 
 def repeats(tree: Tree) -> Tree:
     """The tree with every `repeat` in `model.blocks` written out and every block named."""
     result = tree.copy()
-    blocks = result.get(("model", "blocks"))
+    blocks = result.get(_BLOCKS)
     if not isinstance(blocks, list):
         return result
-    origins = result.below(("model", "blocks"))
-    written: list[Data] = []
-    placed: list[dict[Path, str]] = []
+    origins = result.origins.at(_BLOCKS)
+    written = _Blocks()
     for index, item in enumerate(blocks):
-        below = {path[1:]: origin for path, origin in origins.items() if path[:1] == (index,)}
-        for block, block_origins in _written_out(item, below, index):
-            written.append(block)
-            placed.append(block_origins)
-    for index, block in enumerate(written):
-        if isinstance(block, dict):
-            block.setdefault("id", f"block.{index}")
-    result.put(("model", "blocks"), written, origins.get((), "model.blocks"))
-    for index, block_origins in enumerate(placed):
-        result.attach(("model", "blocks", index), block_origins)
+        written.add(item, origins.at((index,)), ())
+    placed = Origins(origins.own, dict(enumerate(written.origins)))
+    for index, block in enumerate(written.blocks):
+        if isinstance(block, dict) and "id" not in block:
+            block["id"] = f"block.{index}"
+            placed.below[index].below["id"] = Origins("inferred from its position")
+    result.put(_BLOCKS, written.blocks, placed)
     return result
 
 
-def _written_out(item: Data, origins: dict[Path, str], index: int) -> list[tuple[Data, dict[Path, str]]]:
-    if not isinstance(item, dict) or "repeat" not in item:
-        return [(copy.deepcopy(item), origins)]
-    repeat = item["repeat"]
-    count = repeat.get("count") if isinstance(repeat, dict) else None
-    of = repeat.get("of") if isinstance(repeat, dict) else None
-    well_formed = isinstance(repeat, dict) and set(repeat) == {"count", "of"} and set(item) == {"repeat"}
-    if not well_formed or not isinstance(count, int) or isinstance(count, bool) or count < 1 or not isinstance(of, list):
-        raise ManifestError(
-            f"model.blocks.{index}.repeat must be exactly 'count: N' (N >= 1) and 'of: [blocks]', got {item!r}",
-            why="anything else has no single meaning",
-            fix="write the count and the list of blocks that it repeats",
-            example=_REPEAT,
-        )
-    result: list[tuple[Data, dict[Path, str]]] = []
-    for turn in range(count):
-        for position, block in enumerate(of):
-            below = {p[3:]: o for p, o in origins.items() if p[:3] == ("repeat", "of", position)}
-            fresh = replace_index(copy.deepcopy(block), turn)
-            for inner, inner_origins in _written_out(fresh, below, index):
-                if isinstance(inner, dict) and "id" in inner:
-                    inner["id"] = f"{inner['id']}.{turn}"
-                result.append((inner, inner_origins))
-    return result
+class _Blocks:
+    """The explicit list of blocks, as it grows."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Data] = []
+        self.origins: list[Origins] = []
+
+    def add(self, item: Data, origins: Origins, turns: tuple[int, ...]) -> None:
+        """Append one item of a list of blocks, written out; `turns` are the turns of the repeats around it."""
+        if isinstance(item, dict) and "repeat" in item:
+            self._repeat(item, origins, turns)
+            return
+        if len(self.blocks) == MAX_BLOCKS:
+            raise _malformed(f"model.blocks has more than {MAX_BLOCKS} blocks ({origins.own})")
+        block = duplicate(replace_index(item, turns[-1])) if turns else duplicate(item)
+        written = item.get("id") if isinstance(item, dict) else None
+        # A name that holds the index is already different on every turn.
+        if isinstance(block, dict) and isinstance(written, str) and turns and "${" not in written:
+            block["id"] = ".".join((written, *map(str, turns)))
+        self.blocks.append(block)
+        self.origins.append(origins.copy())
+
+    def _repeat(self, item: dict[str, Data], origins: Origins, turns: tuple[int, ...]) -> None:
+        repeat = item["repeat"]
+        if not isinstance(repeat, dict) or set(repeat) != {"count", "of"} or set(item) != {"repeat"}:
+            raise _malformed(f"a repeat must be exactly 'count: N' and 'of: [blocks]' ({origins.own})")
+        count, of = repeat["count"], repeat["of"]
+        if type(count) is not int or count < 1 or not isinstance(of, list) or not of:
+            held = f"count: {json.dumps(count)}" if type(count) is not int or count < 1 else "of: something else"
+            raise _malformed(f"a repeat needs a count of 1 or more and a list of blocks, not {held} ({origins.own})")
+        for turn in range(count):
+            for position, block in enumerate(of):
+                self.add(block, origins.at(("repeat", "of", position)), (*turns, turn))
+
+
+def _malformed(what: str) -> ManifestError:
+    return ManifestError(
+        what,
+        why="anything else has no single meaning",
+        fix="write the count and the list of blocks that it repeats",
+        example=_REPEAT,
+    )

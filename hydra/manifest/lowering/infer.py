@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from hydra.errors import ManifestError
+from hydra.manifest.paths import Path, dotted
 from hydra.manifest.section import kinds
-from hydra.manifest.tree import Data, Path, Tree, dotted
+from hydra.manifest.tree import Data, Tree
+from hydra.manifest.whence import told
 
 
 def sizes(tree: Tree) -> Tree:
@@ -14,12 +16,14 @@ def sizes(tree: Tree) -> Tree:
     if not isinstance(result.get(("model",)), dict):
         return result
     _fill(result, ("model", "context"), result.get(("data", "sequence")), "data.sequence")
-    _fill(result, ("model", "norm"), {"kind": "rms_norm"}, "the default norm")
+    _fill(result, ("model", "norm"), {}, "the default norm")
+    _fill(result, ("model", "norm", "kind"), "rms_norm", "the default norm")
     blocks = result.get(("model", "blocks"))
     for index in range(len(blocks)) if isinstance(blocks, list) else ():
         path: Path = ("model", "blocks", index)
         if isinstance(result.get(path), dict):
             _fill(result, (*path, "norm"), result.get(("model", "norm")), "model.norm")
+            _fill(result, (*path, "norm", "kind"), "rms_norm", "the default norm")
             _kind(result, (*path, "mixer"), "mixer")
             _kind(result, (*path, "mlp"), "mlp")
     return result
@@ -41,10 +45,8 @@ def _kind(tree: Tree, path: Path, slot: str) -> None:
     try:
         inferred = config.inferred(section, width)
     except ValueError as error:
-        origins = {key: tree.origin((*path, key)) for key in section} | {"width": tree.origin(("model", "width"))}
-        told = ", ".join(f"{key}: {origin}" for key, origin in origins.items() if key in str(error))
         raise ManifestError(
-            f"{dotted(path)}: {error} ({told})",
+            f"{dotted(path)}: {error}{told(str(error), path, tree)}",
             why="the sizes of a block follow from the model's width, and must be whole",
             fix="change one of the two numbers, or write the inferred size out",
             example="mixer: {kind: softmax, heads: 8, kv_heads: 2, head_width: 64}",
