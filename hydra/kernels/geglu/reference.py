@@ -1,0 +1,16 @@
+"""GeGLU gate in plain PyTorch: the definition that every kernel of this op must match."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from hydra.kernels.precision import widen
+
+
+def geglu(gate: Tensor, up: Tensor) -> Tensor:
+    """`gelu(gate) * up`, elementwise, computed in fp32 (fp64 for fp64).
+
+    gate and up [..., F], results of two projections of the same input (arXiv:2002.05202); exact GELU, no tanh form.
+    """
+    return (functional.gelu(widen(gate)) * widen(up)).to(gate.dtype)
