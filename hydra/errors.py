@@ -2,7 +2,7 @@
 
 Every one says what went wrong, why it is refused, how to fix it, and shows one correct example, because a run that
 stops at night is read in the morning by somebody who did not write it. The exit code travels with the type, so the
-trainer, the supervisor and the shell agree on what a failure means (docs/exit-codes in the README).
+trainer, the supervisor and the shell agree on what a failure means (README, "Checkpoints and resume").
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ def append(path: Path, row: Mapping[str, object]) -> None:
     """Add one row, with the header before the first. Raises ValueError for unknown columns or another header."""
     unknown = set(row) - set(COLUMNS)
     if unknown:
-        raise ValueError(f"the history has no column {', '.join(sorted(unknown))}; its columns are {', '.join(COLUMNS)}")
+        raise ValueError(
+            f"the history has no column {', '.join(sorted(unknown))}; its columns are {', '.join(COLUMNS)}"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     with os.fdopen(descriptor, "r+", encoding="utf-8", newline="") as file:

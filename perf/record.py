@@ -24,9 +24,11 @@ def row_of(run: RunDirectory, workload: str, warmup: int, note: str = "") -> dic
     rows = read_metrics(run.metrics).current
     measured = [row for row in rows if row["step"] > warmup]
     if len(measured) < 2:
-        raise ValueError(f"{run.id} has {len(rows)} steps; after a warm-up of {warmup} fewer than 2 are left to measure")
+        raise ValueError(
+            f"{run.id} has {len(rows)} steps; after a warm-up of {warmup} fewer than 2 are left to measure"
+        )
     manifest, environment = read_yaml(run.manifest), read_json(run.environment)
-    final = final_record(read_events(run.events))
+    final = final_record(read_events(run.events).events)
     ok = final is not None and final.kind == "run.completed" and not any(row["skipped"] for row in rows)
     return {
         "schema": SCHEMA,
@@ -113,10 +115,13 @@ def main(
     warmup: Annotated[int, typer.Option(help="Steps left out at the start.")] = 20,
     directory: Annotated[Path, typer.Option(help="Folder of run directories.")] = Path("runs"),
     history: Annotated[Path, typer.Option(help="Folder of the history files.")] = Path("perf/history"),
+    commit: Annotated[str, typer.Option(help="Commit of code that was copied without its repository.")] = "",
     note: Annotated[str, typer.Option(help="Free text.")] = "",
 ) -> None:
     """Append a finished run to the throughput history of its class of host."""
     row = row_of(RunDirectory.find(directory, run), workload, warmup, note)
+    if commit:
+        row |= {"git_commit": commit, "git_dirty": False}
     path = history / f"{row['host_class']}.csv"
     history_file.append(path, row)
     typer.echo(

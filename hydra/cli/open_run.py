@@ -50,7 +50,8 @@ def open_model(run: RunDirectory, step: int | None = None, device: str = "auto")
     tokenizer = _tokenizer(run, (record.get("tokenizer") or {}).get("digest"))
     store = Checkpoints(run.checkpoints)
     chosen = _newest(run, store) if step is None else step
-    facts = Facts.of(capabilities(place), settled.dtype, deterministic=settled.exact, masked=True)
+    masked = manifest.data.document_masks
+    facts = Facts.of(capabilities(place), settled.dtype, deterministic=settled.exact, masked=masked)
     model = assemble(manifest.model, tokenizer.vocabulary, facts, manifest.kernels.pin)
     load_weights(model, store, chosen, place)
     return OpenModel(manifest, tokenizer, model.eval(), chosen)

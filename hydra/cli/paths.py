@@ -38,7 +38,7 @@ def command(
     chosen = one_of(load(manifest, settings), only).manifest
     settled = resolve(chosen, _ALONE)
     able = capabilities(settled.torch_device(_ALONE))
-    facts = Facts.of(able, settled.dtype, deterministic=settled.exact, masked=True)
+    facts = Facts.of(able, settled.dtype, deterministic=settled.exact, masked=chosen.data.document_masks)
     report = kernels.report(
         assemble(chosen.model, vocabulary_of(chosen), facts, chosen.kernels.pin),
         able,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hydra.data.preparing import build_shards, prepare
     from hydra.data.showing import ShownPiece, ShownRow, show
     from hydra.data.tokenizers import Tokenizer, load_tokenizer
+    from hydra.data.vocabulary import vocabulary_of
 
 # Loaded on first use: the manifest imports `hydra.data.config`, and must pull in neither torch nor any library of ours.
 _EXPORTS = {
@@ -29,6 +30,7 @@ _EXPORTS = {
     "load_tokenizer": "tokenizers",
     "prepare": "preparing",
     "show": "showing",
+    "vocabulary_of": "vocabulary",
 }
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "load_tokenizer",
     "prepare",
     "show",
+    "vocabulary_of",
 ]
 
 

@@ -1,8 +1,9 @@
 """Best-fit decreasing for millions of pieces: whole classes of equal pieces and equal rows at a time.
 
 Fewer cut documents give better models at the same tokens (arXiv:2404.10830). The textbook loop takes one piece after
-another, longest first, and gives it to the fullest row that still has room. Pieces of one length in rows with one
-amount of room behave alike, so a class is placed by one array operation; the result is the textbook's.
+another, longest first, and gives it to the fullest row that still has room, of equal ones to the first. Pieces of one
+length in rows with one amount of room behave alike, so a class is placed by one array operation; the result is the
+textbook's, row by row.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class _Room:
         for room in (np.flatnonzero(self._count[length:]) + length).tolist():
             if not number:
                 break
-            rows = np.concatenate(self._rows[room])
+            rows = np.sort(np.concatenate(self._rows[room]))
             self._rows[room], self._count[room] = [], 0
             number -= self._give(rows, room, length, number, placed)
         if number:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hydra.data.arrays import Bools, Int32, Int64
+from hydra.data.arrays import Bools, Int32, Int64, expand
 from hydra.data.batch import Batch, assemble
 from hydra.data.order import BLOCK, Order, quotas
 from hydra.data.packing import Kind, Packing, pack
@@ -72,14 +72,17 @@ class Dataset:
         """The first `limit` held-out rows (None: all), packed as in training.
 
         Their order depends on the documents' content and the sources' weights alone: not on the seed, not on
-        training. Sources take turns by weight; one that is used up leaves its turns to the others.
+        training. It is scattered over the documents, so that few rows say something about all of them. Sources take
+        turns by weight; one that is used up leaves its turns to the others.
         """
         counts = np.array([source.held_out.rows for source in self.sources], dtype=np.int64)
-        sources = np.repeat(np.arange(counts.size, dtype=np.int32), counts)
-        rows = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
-        turns = np.argsort((rows + 0.5) / np.array(self.quota)[sources], kind="stable")[:limit]
+        sources, place = expand(counts)
+        rows = np.concatenate([shuffled(key_of("held-out rows"), count) for count in counts.tolist()])
+        turns = np.argsort((place + 0.5) / np.array(self.quota)[sources], kind="stable")[:limit]
         samples = np.arange(turns.size, dtype=np.int64)
-        return self._read([source.held_out for source in self.sources], sources[turns], rows[turns], samples)
+        return self._read(
+            [source.held_out for source in self.sources], sources[turns].astype(np.int32), rows[turns], samples
+        )
 
     def _read(self, packings: Sequence[Packing], sources: Int32, rows: Int64, samples: Int64) -> Batch:
         shape = (samples.size, self.sequence + 1)

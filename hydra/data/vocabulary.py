@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from hydra.data.config import BpeTokenizer, BytesTokenizer, HuggingFaceTokenizer, IdsTokenizer
+from hydra.data.tokenizers.bytes import ByteTokenizer
 from hydra.data.tokenizers.huggingface import JsonTokenizer, read_definition
 from hydra.data.tokenizers.tokenizer import PADDING
 from hydra.manifest import Manifest
-
-#: 256 bytes and end-of-document.
-_BYTES = 257
 
 
 def vocabulary_of(manifest: Manifest) -> int:
     """Ids of the model, padded as training pads them.
 
-    For `bpe` it is what the manifest asks for; a corpus too small to give that many merges trains with fewer. Raises
-    DataError for a tokenizer file that is missing or is none.
+    For `bpe` it is what the manifest asks for: `prepare` refuses a corpus that cannot give that many. Raises DataError
+    for a tokenizer file that is missing or is none.
     """
     return -(-_size(manifest) // PADDING) * PADDING
 
@@ -25,7 +23,7 @@ def vocabulary_of(manifest: Manifest) -> int:
 def _size(manifest: Manifest) -> int:
     match manifest.tokenizer:
         case BytesTokenizer():
-            return _BYTES
+            return ByteTokenizer().size
         case BpeTokenizer(vocabulary=size) | IdsTokenizer(vocabulary=size):
             return size
         case HuggingFaceTokenizer(file=file, end_of_document=end):

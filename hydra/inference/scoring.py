@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hydra.attention import SeqMeta
 from hydra.inference.decoding import LanguageModel, device_of, evaluating
 from hydra.inference.sums import Score, Sums
+from hydra.model import IGNORED, model_inputs
 
 Integers = npt.NDArray[np.int32]
 
@@ -78,14 +78,10 @@ def measure(
     with evaluating(model):
         for batch in batches:
             tokens, positions, documents = (part.to(device, non_blocking=True) for part in batch)
-            inputs, following = tokens[:, :-1].long(), tokens[:, 1:].long()
-            valid = (documents[:, :-1] == documents[:, 1:]) & (documents[:, 1:] >= 0)
-            meta = SeqMeta(
-                positions=positions[:, :-1].contiguous(), documents=documents[:, :-1].contiguous(), tokens=inputs,
-                masked=masked, max_document=max_document or inputs.shape[1],
-            )  # fmt: skip
-            _, nats = model(inputs, following.masked_fill(~valid, -1), meta)
-            bytes = (sizes[following] * valid).sum(-1)
+            inputs, targets, meta = model_inputs(tokens, positions, documents, masked=masked, max_document=max_document)
+            _, nats = model(inputs, targets, meta)
+            valid = targets != IGNORED
+            bytes = (sizes[targets.clamp_min(0)] * valid).sum(-1)
             columns.append((nats, valid.sum(-1), bytes))
     if not columns:
         return Sums()

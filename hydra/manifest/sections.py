@@ -149,6 +149,9 @@ class Kernels(Section):
     accept: tuple[Literal["verified", "emulated", "untested"], ...] = Field(
         default=("verified",), description="statuses a chosen implementation may have"
     )
+    ledger: str = Field(
+        default="artifacts/kernels.json", description="file of self-checks that passed, so that a restart skips them"
+    )
     pin: dict[str, str] = Field(default={}, description="op -> implementation, instead of the registry's choice")
 
 

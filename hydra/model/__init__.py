@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hydra.model.framework import accounting, presets
     from hydra.model.framework.build import assemble, build
     from hydra.model.framework.initialisation import fill
+    from hydra.model.framework.inputs import IGNORED, model_inputs, targets_of
     from hydra.model.framework.model import LanguageModel, State
 
 _HOMES = {
@@ -19,9 +20,12 @@ _HOMES = {
     "assemble": "framework.build",
     "build": "framework.build",
     "fill": "framework.initialisation",
+    "IGNORED": "framework.inputs",
     "LanguageModel": "framework.model",
+    "model_inputs": "framework.inputs",
     "presets": "framework.presets",
     "State": "framework.model",
+    "targets_of": "framework.inputs",
 }
 
 
@@ -33,4 +37,15 @@ def __getattr__(name: str) -> object:
     return module if name in ("accounting", "presets") else getattr(module, name)
 
 
-__all__ = ["accounting", "assemble", "build", "fill", "LanguageModel", "presets", "State"]
+__all__ = [
+    "IGNORED",
+    "LanguageModel",
+    "State",
+    "accounting",
+    "assemble",
+    "build",
+    "fill",
+    "model_inputs",
+    "presets",
+    "targets_of",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra import kernels
@@ -65,9 +66,11 @@ def describe(session: Session, built: Built, report: kernels.Report, world: Worl
 
 def paths(session: Session, built: Built) -> kernels.Report:
     """Which implementation of every op runs, each checked against its reference on this device."""
+    machine = capabilities(built.device)
     return kernels.report(
         built.model,
-        capabilities(built.device),
+        machine,
+        ledger=kernels.Ledger(machine, Path(session.manifest.kernels.ledger)),
         compiled=built.settled.compile == "blocks",
         accept=session.manifest.kernels.accept,
         others=(adamw.use(),),
@@ -131,6 +134,7 @@ def assemble(
         on_skip=_evidence_keeper(session, built, journal, world),
         base_lr=built.state.optimizers.table()[0].lr,
         compiles=built.settled.compile == "blocks",
+        device=built.device,
     )
     return Assembly(Loop(parts), loader, saver, telemetry)
 
@@ -148,7 +152,7 @@ def _telemetry(
 
     wanted = sinks(session.run, manifest, record) if world.leads else ()
     threads = [SinkThread(sink, on_failure) for sink in wanted]
-    return Telemetry(manifest, built.device, Throughput(flops, peak, world.size), journal, console, threads)
+    return Telemetry(manifest, Throughput(flops, peak, world.size), journal, console, threads)
 
 
 def _evidence_keeper(session: Session, built: Built, journal: Journal, world: World) -> Callable[[Settled], None]:

@@ -23,8 +23,10 @@ class Evaluator:
         self._model, self._dataset, self._manifest, self._world = model, dataset, manifest, world
         self._rows: Batch | None = None
 
-    def score(self) -> Score:
-        """Held-out loss and bits per byte over all ranks."""
+    def score(self) -> Score | None:
+        """Held-out loss and bits per byte over all ranks; None for a run that holds nothing out."""
+        if self._manifest.data.held_out == 0:
+            return None
         if self._rows is None:
             rows = self._dataset.held_out(self._manifest.evaluation.rows)
             mine = slice(self._world.rank, None, self._world.size)

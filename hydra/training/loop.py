@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from hydra.data import StepBatch
 from hydra.inference import Score
 from hydra.manifest import Manifest
@@ -24,6 +26,7 @@ from hydra.training.saving import Saver
 from hydra.training.state import TrainState
 from hydra.training.step import Step
 from hydra.training.telemetry import Context, Settled, Telemetry
+from hydra.training.throughput import memory
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Parts:
     base_lr: float
     """Peak rate of the first optimizer rule, which the metrics show."""
     compiles: bool
+    device: torch.device
 
 
 class Loop:
@@ -70,9 +74,9 @@ class Loop:
 
     def __init__(self, parts: Parts) -> None:
         self._parts, self._state = parts, parts.state
+        self._device = parts.device
         self._first: Score | None = None
         self._last: Score | None = None
-        self._evaluated = -1
         self._samples: list[str] = []
 
     def run(self) -> Outcome:
@@ -106,10 +110,10 @@ class Loop:
         state.step += 1
         state.samples += parts.manifest.training.batch
         indices = batch.samples.flatten().numpy()
-        extra: dict[str, Any] = {}
+        extra: dict[str, Any] = {**memory(self._device)}
         if state.stream is not None:
             last = state.step == parts.manifest.training.steps
-            extra = state.stream.fold(state.step, batch.samples, batch.tokens, last)
+            extra |= state.stream.fold(state.step, batch.samples, batch.tokens, last)
         parts.readback.push(row, Context(state.step, state.samples, lr, waited, indices, extra))
 
     def _boundary(self, last: bool) -> str:
@@ -154,11 +158,13 @@ class Loop:
                 held = row
         return held
 
-    def _evaluate(self, row: dict[str, Any]) -> Score:
-        """Score the held-out rows and add the numbers to the step's row."""
+    def _evaluate(self, row: dict[str, Any]) -> Score | None:
+        """Score the held-out rows, if there are any, and add the numbers to the step's row."""
         parts, step = self._parts, self._state.step
         parts.journal.phase("eval")
         score = parts.evaluator.score()
+        if score is None:
+            return None
         numbers = {
             f"eval.{name}": value
             for name, value in (
@@ -175,7 +181,7 @@ class Loop:
             f"{score.bits_per_byte:.4f} bits per byte" if score.bits_per_byte is not None else "no bytes in this data"
         )
         parts.console.say(f"step {step}: held-out loss {score.loss:.4f} nats per token, {shown}")
-        self._last, self._evaluated = score, step
+        self._last = score
         return score
 
     def _write_samples(self) -> None:

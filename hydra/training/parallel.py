@@ -15,7 +15,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
-from hydra.attention.meta import SeqMeta
+from hydra.attention import SeqMeta
 from hydra.errors import UsageError
 from hydra.manifest import Manifest
 from hydra.model import LanguageModel
@@ -41,8 +41,8 @@ class Layout:
         self.device = next(model.parameters()).device
         _recompute(model, manifest.training.activation_checkpointing)
         if resolved.compile == "blocks":
-            for block in model.blocks:
-                block.compile(fullgraph=True, dynamic=False)
+            for _, region in model.regions():
+                region.compile(fullgraph=True, dynamic=False)
         self._replicas: DistributedDataParallel | None = None
         if world.size > 1:
             self._replicas = DistributedDataParallel(

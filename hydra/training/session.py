@@ -174,7 +174,7 @@ def _requested(options: TrainOptions, stored: dict[str, Any], before: Run) -> tu
     if options.manifest is None:
         if not options.overrides:
             return Run(before.manifest, stored.get("origins", before.origins), before.arm), ""
-        return from_tree(stored["manifest"], options.overrides).runs[0], ""
+        return from_tree(stored["manifest"], options.overrides, origins=stored.get("origins")).runs[0], ""
     experiment = load(options.manifest, options.overrides, measure=measured)
     return select(experiment, options.only or _same_name(experiment, before.manifest.name)), experiment.text
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hydra.data import StepBatch
 from hydra.manifest import Manifest
+from hydra.model import IGNORED
 from hydra.optim import clip, factor
 from hydra.training.batches import micro_batches
 from hydra.training.parallel import Layout
@@ -63,6 +64,6 @@ class Step:
                 (total * scale).backward()
             # One-hot sums instead of index_add: adding in a fixed order keeps exact runs exact on a GPU too.
             share = (sources[:, None] == torch.arange(self._sources, device=sources.device)).to(torch.float32)
-            counts = torch.stack([rows, (targets >= 0).sum(dim=1), (meta.documents >= 0).sum(dim=1)])
+            counts = torch.stack([rows, (targets != IGNORED).sum(dim=1), (meta.documents >= 0).sum(dim=1)])
             sums += (counts[:, :, None] * share).sum(dim=1)
         return self._world.sum(sums)

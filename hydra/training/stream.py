@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hydra.manifest.comparison import StreamDigest
-from hydra.manifest.comparison.stream import EVERY
+from hydra.manifest.comparison import EVERY, StreamDigest
 
 #: Name in metrics.jsonl of the digest of all samples and tokens up to a step.
 DIGEST = "data.digest"

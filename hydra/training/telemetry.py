@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from hydra.manifest import Manifest
 from hydra.training.console import Console
@@ -15,7 +14,7 @@ from hydra.training.journal import Journal
 from hydra.training.readback import Result
 from hydra.training.sinks import SinkThread, scalars
 from hydra.training.step import COLUMNS, SUMS
-from hydra.training.throughput import Throughput, memory
+from hydra.training.throughput import Throughput
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Context:
     indices: np.ndarray
     """Global sample indices of this rank's rows, for evidence."""
     extra: Mapping[str, Any]
-    """Further fields of the step's row."""
+    """Further fields of the step's row: memory, whose peak the allocator knows when the step is enqueued."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,13 @@ class Telemetry:
     def __init__(
         self,
         manifest: Manifest,
-        device: torch.device,
         throughput: Throughput,
         journal: Journal,
         console: Console,
         sinks: Sequence[SinkThread],
     ) -> None:
         self._names = [source.name for source in manifest.data.sources]
-        self._device, self._throughput = device, throughput
+        self._throughput = throughput
         self._journal, self._console, self._sinks = journal, console, sinks
 
     def settle(self, result: Result[Context]) -> Settled:
@@ -80,7 +78,6 @@ class Telemetry:
             "step_ms": result.milliseconds,
             "data_wait_ms": result.context.data_wait_ms,
             **self._throughput.rates(float(inputs.sum()), result.milliseconds),
-            **memory(self._device),
             **result.context.extra,
         }
         if len(self._names) > 1:

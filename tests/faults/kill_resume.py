@@ -63,7 +63,7 @@ class Trial:
 
 def write_manifest(work: Path) -> Path:
     """The manifest of the trials, with its folders in `work`."""
-    tree = {**MANIFEST, "runs": {"directory": str(work / "runs")}}
+    tree = {**MANIFEST, "runs": {"directory": str(work / "runs")}, "kernels": {"ledger": str(work / "kernels.json")}}
     tree["data"] = {
         **MANIFEST["data"],
         "tokenizer_artifacts": str(work / "tokenizers"),

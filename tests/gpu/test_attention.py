@@ -86,6 +86,10 @@ def hold_to_bf16_rule(core, config: SoftmaxConfig, window: int | None, meta: Seq
     got = run(lambda q, k, v: core(q, k, v, meta), torch.bfloat16)
     for name, r64, r16, value in zip(("y", "dq", "dk", "dv"), exact, low, got, strict=True):
         size, rms = r64.abs().max(), r64.square().mean().sqrt()
+        if size == 0:
+            # One visible key has weight 1 whatever the logits are: the gradient is exactly 0, and fp32 rounds near it.
+            assert value.abs().max() <= 1e-5 * upstream.abs().max(), name
+            continue
         largest, allowed = (value - r64).abs().max(), 2 * (r16 - r64).abs().max() + 2 * 2**-8 * size
         assert largest <= allowed, f"{name}: largest error {largest:.3e} > {allowed:.3e}"
         own, reference = ((v - r64).square().mean().sqrt() / rms for v in (value, r16))

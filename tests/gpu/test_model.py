@@ -212,7 +212,8 @@ def test_chunked_loss_never_holds_all_logits() -> None:
     before = torch.cuda.memory_allocated()
     total, _ = chunked.linear_cross_entropy(hidden, weight, targets)
     total.backward()
-    assert torch.cuda.max_memory_allocated() - before < 2.2 * 2**30
+    # A chunk's logits are 1 GiB; its softmax and slopes stand beside them. All logits with theirs would be over 8 GiB.
+    assert torch.cuda.max_memory_allocated() - before < 3 * 2**30
     assert total.isfinite()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,15 @@ def test_nobody_imports_the_script(package_sources) -> None:
         or (isinstance(node, ast.ImportFrom) and node.module == "trainer")
     ]
     assert not importers, "trainer.py is a script; import hydra.training or hydra.cli instead: " + ", ".join(importers)
+
+
+def test_every_package_is_checked(root: Path, package_sources) -> None:
+    """A package that joins must be typed, must state whom it may import, and must be in the wheel."""
+    tools = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    for package in {source.path.split("/")[0] for source in package_sources} - {"trainer.py"}:
+        assert package in tools["mypy"]["files"]
+        assert package in tools["importlinter"]["root_packages"]
+        assert {package, f"{package}.*"} <= set(tools["setuptools"]["packages"]["find"]["include"])
 
 
 @pytest.mark.needs("git")

@@ -15,12 +15,13 @@ from hydra.manifest.comparison.records import (
     start_violations,
 )
 from hydra.manifest.comparison.sizes import Size, check_sizes
-from hydra.manifest.comparison.stream import StreamDigest
+from hydra.manifest.comparison.stream import EVERY, StreamDigest
 from hydra.manifest.comparison.timing import step_time
 from hydra.manifest.comparison.verdict import METRICS, Finding, Verdict, compare_runs
 from hydra.manifest.comparison.violations import Row, Violation, error_of
 
 __all__ = [
+    "EVERY",
     "METRICS",
     "EndRecord",
     "Finding",

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from io import FileIO
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -51,7 +51,7 @@ class TensorLayout(Stored):
 class Layout(Stored):
     """The content of layout.json."""
 
-    version: int = Field(default=names.SCHEMA, alias="schema", ge=1, le=1)
+    version: Literal[1] = Field(alias="schema")
     tensors: dict[str, TensorLayout]
 
     def entries(self, file: str) -> dict[str, Entry]:

@@ -124,7 +124,7 @@ def make_plan(tensors: Mapping[str, Tensor]) -> Plan:
         name: TensorLayout(shape=whole[name].whole, dtype=whole[name].dtype, chunks=tuple(found))
         for name, found in sorted(chunks.items())
     }
-    return Plan(Layout(tensors=layout), tuple(shards), max(position, 1), tuple(places), planner)
+    return Plan(Layout(schema=names.SCHEMA, tensors=layout), tuple(shards), max(position, 1), tuple(places), planner)
 
 
 def metadata_of(layout: Layout) -> Metadata:

@@ -41,11 +41,6 @@ class WriterProcess:
             os.close(lock)
         self._unread = b""
 
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
-
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None

@@ -24,7 +24,10 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class SaveFailure:
-    """A checkpoint that could not be written. What was complete before is untouched, and training can go on."""
+    """A checkpoint that could not be written. What was complete before is untouched, and training can go on.
+
+    A writer that dies between completing a checkpoint and saying so counts as failed too: the next start finds it.
+    """
 
     step: int
     reason: str

@@ -70,7 +70,7 @@ def _anonymous_file() -> int:
 
 
 def _register(data: Tensor) -> None:
-    _check(torch.cuda.cudart().cudaHostRegister(data.data_ptr(), len(data), 0), "pin")
+    _check(torch.cuda.cudart().cudaHostRegister(data.data_ptr(), len(data), 1), "pin")
 
 
 def _check(code: object, what: str) -> None:

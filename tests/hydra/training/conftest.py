@@ -40,6 +40,7 @@ def tree(folder: Path) -> dict[str, Any]:
         "training": {"steps": 12, "batch": 4, "micro_batch": 2, "device": "cpu", "threads": 1},
         "evaluation": {"every": 0, "rows": 4, "samples": {"tokens": 4}},
         "checkpoint": {"every": 5},
+        "kernels": {"ledger": str(folder / "kernels.json")},
         "runs": {"directory": str(folder / "runs")},
     }
 

@@ -14,9 +14,9 @@ from rich.console import Console as RichConsole
 
 from hydra.errors import RunError, UsageError
 from hydra.manifest import from_tree, load
+from hydra.model import IGNORED, targets_of
 from hydra.runs import RunDirectory
 from hydra.training import signals
-from hydra.training.batches import IGNORED, targets_of
 from hydra.training.console import Console
 from hydra.training.identity import Identity, identity
 from hydra.training.parallel import accumulation, check_ranks

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,33 @@ import torch
 from torch import Tensor
 
 from hydra.manifest.sections import Checkpoint
-from hydra.training.checkpoint import CheckpointStore, Saved
+from hydra.training.checkpoint import Checkpoints, CheckpointStore, Saved
+from hydra.training.checkpoint.planning import make_plan
+from hydra.training.checkpoint.request import SaveRequest
+
+# A trainer without torch, so that killing it twenty times is quick: it saves one step after the other until it dies.
+TRAINER = """
+import dataclasses, os, signal, sys
+from pathlib import Path
+from hydra.training.checkpoint.process import WriterProcess
+from hydra.training.checkpoint.request import SaveRequest
+
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda *_: None)
+directory, image, template = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+memory = os.memfd_create("data")
+os.write(memory, image.read_bytes())
+request = SaveRequest.parse(template.read_bytes())
+writer = WriterProcess(directory, memory)
+first = 1 + max((int(p.name[5:]) for p in directory.glob("step-*")), default=0)
+for step in range(first, first + 1000):
+    facts = {**request.complete, "step": step, "serial": step}
+    remove = (step - 2,) if step > first + 2 else ()
+    writer.send(dataclasses.replace(request, step=step, complete=facts, remove=remove))
+    reply = writer.receive(None)
+    assert reply.error is None and reply.complaint is None, reply
+    print(step, flush=True)
+"""
 
 
 def make_tensors(seed: int = 0) -> dict[str, Tensor]:
@@ -52,8 +80,9 @@ def like(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def writers() -> list[psutil.Process]:
-    """The writer processes that this process started."""
-    return [child for child in psutil.Process().children() if "hydra.training.checkpoint.writer" in child.cmdline()]
+    """The living writer processes that this process started."""
+    living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in living if "hydra.training.checkpoint.writer" in child.cmdline()]
 
 
 def reseal(folder: Path) -> None:
@@ -71,6 +100,20 @@ def flip(path: Path, position: int = -1) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 1
     path.write_bytes(data)
+
+
+def only_sound_checkpoints(directory: Path) -> Checkpoints:
+    """Nothing is left but complete checkpoints, their pointers and the lock."""
+    checkpoints = Checkpoints(directory)
+    steps = checkpoints.steps()
+    assert all(checkpoints.verify(step).ok for step in steps)
+    names = {path.name for path in directory.iterdir()}
+    assert names <= {"latest", "best", ".lock", *(f"step-{step}" for step in steps)}, names
+    return checkpoints
+
+
+def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children()
 
 
 @pytest.fixture
@@ -141,5 +184,39 @@ def kit() -> Any:
         writers = staticmethod(writers)
         reseal = staticmethod(reseal)
         flip = staticmethod(flip)
+        only_sound_checkpoints = staticmethod(only_sound_checkpoints)
+        children = staticmethod(children)
 
     return Kit
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    """Starts the small trainer; returns its process."""
+    tensors = {f"model.{i}": torch.randn(200_000) for i in range(4)}
+    plan = make_plan(tensors)
+    image = torch.zeros(plan.memory, dtype=torch.uint8)
+    plan.stage(image)
+    (tmp_path / "image").write_bytes(image.numpy().tobytes())
+    complete = {
+        "schema": 1, "run": "r", "attempt": 1, "step": 0, "serial": 0, "configuration": "c", "world_size": 1,
+        "part": 1, "parts": 1, "metric": None, "created": 1.0,
+    }  # fmt: skip
+    documents = {"layout.json": plan.layout.model_dump_json(by_alias=True), "train.json": "{}"}
+    request = SaveRequest(0, plan.memory, plan.shards, documents, None, complete, 0, False, None, None, ())
+    (tmp_path / "template").write_bytes(request.line())
+    started = []
+
+    def start() -> subprocess.Popen[str]:
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        arguments = [tmp_path / "checkpoints", tmp_path / "image", tmp_path / "template"]
+        command = [sys.executable, "-c", TRAINER, *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()

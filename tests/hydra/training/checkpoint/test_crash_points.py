@@ -207,6 +207,31 @@ def test_a_disk_error_at_any_system_call(countdown, restart) -> None:
     assert failed > 20
 
 
+def test_everything_is_on_the_disk_before_it_is_named(restart, monkeypatch) -> None:
+    """Power loss: each file and its directory are synced before the rename, the rename before `latest` moves."""
+    directory = restart()
+    log: list[tuple[str, str]] = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def name(path: os.PathLike[str] | str) -> str:
+        return str(Path(path).relative_to(directory))
+
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (log.append(("sync", name(os.readlink(f"/proc/self/fd/{fd}")))), fsync(fd))
+    )
+    monkeypatch.setattr(os, "rename", lambda a, b: (log.append(("rename", name(b))), rename(a, b)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (log.append(("rename", name(b))), replace(a, b)))
+    write(directory, 3, 3, best=1)
+    begun = [f".tmp-step-3/{path.name}" for path in (directory / "step-3").iterdir()]
+    published = log.index(("rename", "step-3"))
+    assert {("sync", name) for name in begun} | {("sync", ".tmp-step-3")} == set(log[:published])
+    assert log.index(("sync", ".tmp-step-3/COMPLETE.json")) == published - 2
+    assert log[published - 1] == ("sync", ".tmp-step-3")
+    assert log[published + 1 : published + 5] == [
+        ("sync", "."), ("sync", ".latest.tmp"), ("rename", "latest"), ("sync", "."),
+    ]  # fmt: skip
+
+
 def test_read_back_compares_what_the_disk_holds(tmp_path, monkeypatch) -> None:
     """A disk that stores something else than it was given is caught by reading again, and only then."""
     lying = tmp_path / "lying"

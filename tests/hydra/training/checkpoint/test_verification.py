@@ -198,6 +198,7 @@ LIES = {
     "an unknown dtype": lambda t: t["tensors"]["counter"].update(dtype="OBJECT"),
     "two tensors on one place": lambda t: t["tensors"].update(twin=t["tensors"]["counter"]),
     "another schema": lambda t: t.update(schema=2),
+    "no schema": lambda t: t.pop("schema"),
 }
 
 

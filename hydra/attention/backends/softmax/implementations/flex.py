@@ -22,6 +22,9 @@ BLOCK = 128
 #: Stands for padding among document ids, so that ids stay sorted to the end of the row.
 _PADDING = torch.iinfo(torch.int32).max
 
+#: Rows shorter than a tile would otherwise go to the decoding kernel, which finds no configuration for these masks.
+_OPTIONS: Any = {"BACKEND": "TRITON"}
+
 _compiled = torch.compile(flex_attention, fullgraph=True)
 
 
@@ -52,6 +55,7 @@ class Flex:
             block_mask=meta.get(self._key, self._mask),
             scale=self.scale,
             enable_gqa=q.shape[2] != k.shape[2],
+            kernel_options=_OPTIONS,
         )
         result: Tensor = y.transpose(1, 2)
         return result
