@@ -18,6 +18,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from hydra.training.waiting import spin_briefly
+
+# Tests share their machine with the processes that they start.
+spin_briefly()
 ROOT = Path(__file__).resolve().parent.parent
 # Time limits per example would make results depend on how busy the machine is.
 settings.register_profile("hydra", deadline=None, print_blob=True)

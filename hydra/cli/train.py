@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hydra.training import signals
+from hydra.training import signals, waiting
 from hydra.training.options import DEFAULT_MANIFEST, TrainOptions
 
 
@@ -46,5 +46,6 @@ def command(
     )
     # Listening starts before torch is imported, which takes seconds in which a signal would otherwise be lost.
     requests = signals.install()
+    waiting.spin_briefly()
     entry = importlib.import_module("hydra.training.entry")
     raise typer.Exit(entry.train(options, requests))

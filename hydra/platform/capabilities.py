@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 from dataclasses import dataclass, field
@@ -108,7 +109,9 @@ def _cpu() -> Capabilities:
 
 
 def _cores() -> int:
-    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    """Physical cores, or fewer where this process may only run on some of them."""
+    physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    return min(physical, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else physical
 
 
 def _cpp_compiler() -> str | None:

@@ -10,6 +10,7 @@ import torch
 
 from hydra.errors import UsageError
 from hydra.manifest import Manifest
+from hydra.platform import capabilities
 from hydra.training.identity import Identity
 
 
@@ -61,7 +62,8 @@ def resolve(manifest: Manifest, identity: Identity) -> Resolved:
             example="python trainer.py --set training.device=cpu",
         )
     on_gpu = device == "cuda"
-    automatic = max(1, torch.get_num_threads() // identity.local_size)
+    # Not torch's own count: launchers of several ranks set that to 1.
+    automatic = max(1, capabilities("cpu").cores // identity.local_size)
     return Resolved(
         device=device,
         determinism=("fast" if on_gpu else "exact") if training.determinism == "auto" else training.determinism,

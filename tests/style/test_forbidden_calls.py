@@ -21,7 +21,7 @@ IDENTITY = {
     *("FLEET_RUN_ID", "FLEET_RUN_DIR", "FLEET_ATTEMPT"),
 }
 #: Settings of other libraries that can only be given through the environment of our own process.
-TOLD_TO_LIBRARIES = {"CUBLAS_WORKSPACE_CONFIG"}
+TOLD_TO_LIBRARIES = {"CUBLAS_WORKSPACE_CONFIG", "GOMP_SPINCOUNT"}
 
 
 def dotted(node: ast.AST) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console as RichConsole
 from hydra.errors import RunError, UsageError
 from hydra.manifest import from_tree, load
 from hydra.model import IGNORED, targets_of
+from hydra.platform import capabilities
 from hydra.runs import RunDirectory
 from hydra.training import signals
 from hydra.training.console import Console
@@ -39,14 +40,14 @@ ALONE = Identity(rank=0, size=1, local_rank=0, local_size=1, run_directory=None,
 def test_on_a_cpu_everything_automatic_is_exact_fp32_and_not_compiled(read):
     settled = resolve(read({"training.threads": "auto"}), ALONE)
     assert (settled.device, settled.determinism, settled.compute, settled.compile) == ("cpu", "exact", "fp32", "none")
-    assert settled.threads == torch.get_num_threads()
+    assert settled.threads == capabilities("cpu").cores
     assert Resolved.of(json.loads(json.dumps(settled.record()))) == settled
 
 
 def test_ranks_of_one_host_share_its_threads(read):
     pair = Identity(rank=1, size=2, local_rank=1, local_size=2, run_directory=None, attempt=None)
     automatic = resolve(read({"training.threads": "auto"}), pair)
-    assert automatic.threads == max(1, torch.get_num_threads() // 2)
+    assert automatic.threads == max(1, capabilities("cpu").cores // 2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
