@@ -9,7 +9,7 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --constraint constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
 ARGS :=
 # The first of these that is new enough makes .venv.
 PYTHON := python3 python3.14 python3.13 python3.12 python3.11
@@ -45,14 +45,16 @@ docs: $(VENV)/.runtime ## write docs/manifest.md from the schema
 
 # setuptools comes first, at its pinned version, and builds without isolation: an isolated build would fetch another one.
 $(VENV)/.runtime: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) setuptools
-	$(PIP) --no-build-isolation --editable .
+	@echo 'installing Hydra and its packages into $(VENV): a minute, or several where torch brings its CUDA libraries'
+	@$(PIP) setuptools
+	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 # The development set contains the runtime set, so both stamps are made.
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) setuptools
-	$(PIP) --no-build-isolation --editable '.[dev]'
+	@echo 'installing Hydra, its packages and the development tools into $(VENV): a minute or several'
+	@$(PIP) setuptools
+	@$(PIP) --no-build-isolation --editable '.[dev]'
 	@touch $(VENV)/.runtime $@
 
 $(BIN)/python:

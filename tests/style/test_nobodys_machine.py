@@ -55,4 +55,4 @@ def test_a_private_place_is_caught(text: str, place: str) -> None:
 
 
 def test_citations_pass() -> None:
-    assert not private_places("https://arxiv.org/abs/1706.03762, hydra/work/home.py, `runs/<id>/root/x`")
+    assert not private_places("https://arxiv.org/abs/1706.03762, hydra/data/home/x.py, `runs/<id>/root/x`")
