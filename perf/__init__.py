@@ -1,4 +1,4 @@
 """The benchmark side of Hydra: throughput of real runs, kept with everything needed to compare them later.
 
-It starts the trainer as a process and reads run directories; it imports nothing of the trainer.
+It reads run directories and imports nothing of the trainer, so measuring cannot change what is measured.
 """

@@ -14,18 +14,22 @@ from typing import Annotated, Any
 
 import typer
 
+from hydra.errors import HydraError, UsageError
 from hydra.runs import RunDirectory, final_record, read_events, read_json, read_metrics, read_yaml
 from perf import history_file
 from perf.columns import SCHEMA
 
 
 def row_of(run: RunDirectory, workload: str, warmup: int, note: str = "") -> dict[str, Any]:
-    """The history row of a run; its first `warmup` steps are left out. Raises ValueError when too few steps remain."""
+    """The history row of a run; its first `warmup` steps are left out. Raises UsageError when too few remain."""
     rows = read_metrics(run.metrics).current
     measured = [row for row in rows if row["step"] > warmup]
     if len(measured) < 2:
-        raise ValueError(
-            f"{run.id} has {len(rows)} steps; after a warm-up of {warmup} fewer than 2 are left to measure"
+        raise UsageError(
+            f"run {run.id} has {len(rows)} steps, and {len(measured)} are left after a warm-up of {warmup}",
+            why="a median and its spread need at least two measured steps",
+            fix="train longer, or leave out fewer steps",
+            example=f"python -m perf.record {run.id} --workload {workload} --warmup 2",
         )
     manifest, environment = read_yaml(run.manifest), read_json(run.environment)
     final = final_record(read_events(run.events).events)
@@ -119,7 +123,11 @@ def main(
     note: Annotated[str, typer.Option(help="Free text.")] = "",
 ) -> None:
     """Append a finished run to the throughput history of its class of host."""
-    row = row_of(RunDirectory.find(directory, run), workload, warmup, note)
+    try:
+        row = row_of(RunDirectory.find(directory, run), workload, warmup, note)
+    except HydraError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
     if commit:
         row |= {"git_commit": commit, "git_dirty": False}
     path = history / f"{row['host_class']}.csv"

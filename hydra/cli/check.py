@@ -14,12 +14,12 @@ from hydra.cli.options import JsonOption, ManifestArgument, SetOption
 from hydra.cli.output import write, write_json, write_table
 from hydra.data import vocabulary_of
 from hydra.kernels import Facts
-from hydra.manifest import Manifest, Run, experiment_hash, load, manifest_hash
-from hydra.manifest.comparison import Size
+from hydra.manifest import Run, experiment_hash, load, manifest_hash
 from hydra.model import accounting, assemble
 from hydra.optim import Row
 from hydra.platform import capabilities
 from hydra.report import quantities
+from hydra.training.sizes import measured
 
 #: Bytes of a parameter while it is trained: weight, gradient and two moments in fp32.
 _BYTES_PER_PARAMETER = 16
@@ -38,14 +38,6 @@ def command(manifest: ManifestArgument, overrides: SetOption = None, as_json: Js
         return
     for finding in findings:
         finding.tell()
-
-
-def measured(manifest: Manifest) -> Size:
-    """The size of a manifest's model, for the fairness of a comparison."""
-    vocabulary = vocabulary_of(manifest)
-    counts = accounting.parameters(manifest.model, vocabulary)
-    flops = accounting.flops_per_token(manifest.model, vocabulary, manifest.data.sequence)
-    return Size(counts.total, counts.total - counts.embedding - counts.value_embedding, flops.causal)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hydra.kernels import Facts
 from hydra.manifest import Manifest, from_tree
 from hydra.model import LanguageModel, assemble
 from hydra.platform import capabilities
-from hydra.runs import RunDirectory
+from hydra.runs import RunDirectory, last_resume, read_events
 from hydra.training.checkpoint import Checkpoints
 from hydra.training.identity import Identity
 from hydra.training.resolve import Resolved, apply, resolve
@@ -77,7 +77,7 @@ def load_weights(model: LanguageModel, store: Checkpoints, step: int, place: tor
 
 
 def _newest(run: RunDirectory, store: Checkpoints) -> int:
-    step, rejected = store.newest_verified()
+    step, rejected = store.newest_verified(last_resume(read_events(run.events).events))
     for verification in rejected:
         remark(f"checkpoint of step {verification.step} is passed over: {'; '.join(verification.problems)}")
     if step is not None:

@@ -80,7 +80,7 @@ class Report:
         return "\n".join([f"{self.headline}  self-check {self.seconds:.1f} s", *lines, summary])
 
     def record(self) -> list[dict[str, Any]]:
-        """As stored in environment.json."""
+        """As stored in capabilities.json."""
         return [asdict(row) for row in self.rows]
 
 
@@ -142,7 +142,7 @@ def _without_effect(pin: str, known: str) -> Unsupported:
 
 
 def _elementwise(use: Use, facts: Facts, compiled: bool, pins: Mapping[str, str]) -> Choice:
-    refusal = None if compiled else "blocks are not compiled (training.compile: off)"
+    refusal = None if compiled else "blocks are not compiled (training.compile: none)"
     fused = Candidate("inductor", refusal, use.detail)
     return select(use.op, (fused, Candidate("reference", None, use.detail)), facts, pins)
 

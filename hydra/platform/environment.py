@@ -16,6 +16,8 @@ from typing import Any
 import hydra
 from hydra.platform.capabilities import Capabilities
 
+#: What of a checkout decides what a run computes.
+_CODE = ("hydra", "trainer.py", "pyproject.toml", "constraints.txt")
 _QUERY = ("index", "name", "uuid", "memory.total", "power.limit", "clocks.max.sm", "driver_version")
 
 
@@ -54,11 +56,14 @@ def _gpus() -> list[dict[str, str]]:
 
 
 def _commit(folder: Path) -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout the code runs from; None outside a git checkout."""
+    """Commit of the checkout that the code runs from, and whether that code differs; None outside a git checkout.
+
+    Own texts, manifests and notes beside the code change no run that does not name them, so they are not looked at.
+    """
     if not (folder / ".git").exists():
         return None
     commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
-    changes = _output("git", "-C", str(folder), "status", "--porcelain")
+    changes = _output("git", "-C", str(folder), "status", "--porcelain", "--", *_CODE)
     if commit is None or changes is None:
         return None
     return {"commit": commit, "dirty": bool(changes)}

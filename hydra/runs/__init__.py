@@ -18,7 +18,17 @@ from hydra.runs.atomic import (
 from hydra.runs.attempts import last_attempt, write_manifest
 from hydra.runs.control import ControlPoller, Rejected, Request, RequestKind, request
 from hydra.runs.encoding import decode, encode, encode_document
-from hydra.runs.events import Event, EventKind, EventLog, EventWriter, Level, final_record, read_events, resume_steps
+from hydra.runs.events import (
+    Event,
+    EventKind,
+    EventLog,
+    EventWriter,
+    Level,
+    final_record,
+    last_resume,
+    read_events,
+    resume_steps,
+)
 from hydra.runs.failures import RunWriteError, write_failed
 from hydra.runs.fields import METRIC_UNITS, MetricRow
 from hydra.runs.following import JsonReader, LineReader, last_lines
@@ -108,6 +118,7 @@ __all__ = [
     "read_yaml",
     "remove_leftovers",
     "request",
+    "last_resume",
     "resume_steps",
     "run_name",
     "run_row",

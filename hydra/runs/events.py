@@ -145,6 +145,11 @@ def resume_steps(events: Sequence[Event]) -> dict[int, int]:
     return steps
 
 
+def last_resume(events: Sequence[Event]) -> tuple[int, int] | None:
+    """The newest attempt that got as far as its state, and the step that it continued from; None if none did."""
+    return max(resume_steps(events).items(), default=None)
+
+
 def last_seq(path: Path) -> int:
     """The highest event number in a file, 0 if it has none. Fragments at its end are passed over."""
     count = _TAIL

@@ -118,6 +118,11 @@ class Heartbeat(Closing):
             position.step, position.tokens, position.step_time = step, tokens, self._clock()
             position.durations.append(step_ms)
 
+    def resumed(self, step: int, tokens: int) -> None:
+        """Tell the checkpoint at which an earlier attempt is continued."""
+        with self._guard:
+            self._position.step, self._position.tokens, self._position.saved = step, tokens, step
+
     def saved(self, step: int) -> None:
         """Tell that the checkpoint of a step is complete."""
         with self._guard:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hydra import kernels
 from hydra.data import Loader
 from hydra.kernels import adamw
+from hydra.manifest import Manifest
 from hydra.model import accounting
 from hydra.platform import capabilities, peak_flops
 from hydra.runs import ControlPoller, write_json
@@ -33,22 +37,6 @@ from hydra.training.throughput import Throughput
 from hydra.training.world import World
 
 log = logging.getLogger("hydra.training")
-
-
-@dataclass
-class Assembly:
-    """A loop ready to run, and what must be closed after it."""
-
-    loop: Loop
-    loader: Loader
-    saver: Saver
-    telemetry: Telemetry
-
-    def close(self) -> None:
-        """Let go of threads, processes and services."""
-        self.loader.close()
-        self.saver.close()
-        self.telemetry.close()
 
 
 def describe(session: Session, built: Built, report: kernels.Report, world: World, console: Console) -> dict[str, Any]:
@@ -100,9 +88,9 @@ def introduction(record: dict[str, Any], session: Session, built: Built) -> list
 
 def assemble(
     session: Session, built: Built, record: dict[str, Any], world: World, requests: Requests, journal: Journal,
-    console: Console,
-) -> Assembly:  # fmt: skip
-    """The loop and everything around it."""
+    console: Console, opened: contextlib.ExitStack,
+) -> Loop:  # fmt: skip
+    """The loop and everything around it; what must be closed, however the run ends, goes into `opened`."""
     manifest = session.manifest
     loader = Loader(
         built.dataset,
@@ -114,10 +102,11 @@ def assemble(
         prefetch=manifest.data.prefetch,
         pinned=built.device.type == "cuda",
     )
+    opened.enter_context(loader)
     facts = {name: record[name] for name in ("run", "attempt", "experiment_hash", "layout", "parameters")}
     facts |= {"data_fingerprint": record["data"]["fingerprint"], "tokenizer": record["tokenizer"]["digest"]}
     saver = Saver(built.store, built.state, journal, console, facts, session.run.tokenizer)
-    telemetry = _telemetry(session, built, world, record, journal, console)
+    telemetry = opened.enter_context(contextlib.closing(_telemetry(session, built, world, record, journal, console)))
     poller = ControlPoller(session.run) if session.lock is not None else None
     parts = Parts(
         manifest=manifest,
@@ -136,7 +125,7 @@ def assemble(
         compiles=built.settled.compile == "blocks",
         device=built.device,
     )
-    return Assembly(Loop(parts), loader, saver, telemetry)
+    return Loop(parts)
 
 
 def _telemetry(
@@ -155,14 +144,21 @@ def _telemetry(
     return Telemetry(manifest, Throughput(flops, peak, world.size), journal, console, threads)
 
 
+def batch_samples(manifest: Manifest, step: int) -> np.ndarray:
+    """Global sample indices of the batch, over all ranks, that the step completed as number `step` trained on."""
+    batch = manifest.training.batch
+    return np.arange((step - 1) * batch, step * batch, dtype=np.int64)
+
+
 def _evidence_keeper(session: Session, built: Built, journal: Journal, world: World) -> Callable[[Settled], None]:
     def keep(settled: Settled) -> None:
         """Record a skipped step, and stop the run when there were too many."""
-        step, indices = settled.context.step, settled.context.indices
+        step = settled.context.step
+        indices = batch_samples(session.manifest, step)
         facts = {"loss": settled.loss, "grad_norm": settled.grad_norm}
         if world.leads:
             guards.evidence(session.run, built.dataset, step, indices, facts)
-        samples = {"first_sample": int(indices.min()), "last_sample": int(indices.max())}
+        samples = {"first_sample": int(indices[0]), "last_sample": int(indices[-1])}
         journal.event("guard.nonfinite", level="warning", step=step, data=facts | samples)
         guards.check_budget(built.state.nonfinite, session.manifest, step, indices, session.run)
 

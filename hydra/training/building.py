@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ class Built:
 
     @property
     def model(self) -> LanguageModel:
-        """The model as it was built, without its layout."""
+        """The model itself, without the data-parallel wrapper; its blocks are as the layout made them."""
         return self.layout.model
 
 
@@ -55,8 +56,13 @@ def settled_for(session: Session, identity: Identity) -> Resolved:
     return decided
 
 
-def build_run(session: Session, identity: Identity, world: World, journal: Journal) -> Built:
-    """Build everything up to the first step. Raises the errors of data, manifest, checkpoint and device memory."""
+def build_run(
+    session: Session, identity: Identity, world: World, journal: Journal, opened: contextlib.ExitStack
+) -> Built:
+    """Build everything up to the first step; what must be closed, however the run ends, goes into `opened`.
+
+    Raises the errors of data, manifest, checkpoint and device memory.
+    """
     manifest, run = session.manifest, session.run
     settled = settled_for(session, identity)
     device = apply(settled, manifest, identity)
@@ -73,7 +79,7 @@ def build_run(session: Session, identity: Identity, world: World, journal: Journ
     state = TrainState(named, optim.build(manifest.optimizer, named), manifest.seed)
     if manifest.comparison is not None:
         state.stream = Stream(None)
-    store = _writing_store(session, world) if world.leads else None
+    store = opened.enter_context(_writing_store(session, world)) if world.leads else None
     restore(session, state, store or Checkpoints(run.checkpoints), journal, world)
     return Built(settled, device, facts, dataset, state, Layout(model, manifest, settled, world), store)
 
@@ -86,7 +92,7 @@ def _writing_store(session: Session, world: World) -> CheckpointStore:
         configuration=experiment_hash(session.manifest),
         keep=session.manifest.checkpoint,
         world_size=world.size,
-    ).open()
+    )
 
 
 def shared_dataset(session: Session, world: World) -> Dataset:

@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
+import torch.distributed as dist
 
-from hydra.errors import DeviceMemoryError, HydraError
+from hydra.errors import DeviceMemoryError, HydraError, PeerLost
 from hydra.runs import Culprit, Exit, RunDirectory, RunWriteError, read_metrics, write_json
 from hydra.training.console import Console
 from hydra.training.journal import Journal
@@ -75,7 +76,19 @@ def as_hydra_error(error: BaseException) -> BaseException:
             fix="halve training.micro_batch (the batch and the loss stay the same), or recompute activations",
             example="--set training.micro_batch=4 --set training.activation_checkpointing=full",
         )
+    if _from_a_collective(error):
+        return PeerLost(
+            f"a collective failed: {error}",
+            why="another rank ended, or the link or device to it was lost; its own log and crash file say which",
+            fix="look at log/rank-*.log and crash/ of the run for the rank that ended first, then resume",
+            example="torchrun --nproc-per-node 2 trainer.py --resume latest",
+        )
     return error
+
+
+def _from_a_collective(error: BaseException) -> bool:
+    """Whether torch's communication raised it. Gloo raises plain RuntimeErrors that name a source file of its own."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "/gloo/" in str(error))
 
 
 def conclude(session: Session, outcome: Outcome, journal: Journal, console: Console) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hydra.errors import UsageError
+from hydra.errors import HydraError, UsageError
 from hydra.manifest import Experiment
 from hydra.platform import capabilities
 from hydra.training.assembly import assemble, describe, paths
@@ -36,22 +36,33 @@ def train(options: TrainOptions, requests: Requests) -> int:
     world = World(who)
     try:
         session = _open(options, who, world)
-        return _train_session(session, who, world, requests)
+        return session if isinstance(session, int) else _train_session(session, who, world, requests)
     finally:
         world.close()
 
 
-def _open(options: TrainOptions, who: Identity, world: World) -> Session:
-    """The run on every rank: rank 0 creates or finds it, the others are told where it is."""
-    if world.leads:
-        if options.resume is not None:
-            session = resume(options, who)
-        else:
-            experiment = experiment_of(options)
-            session = start(options, select(experiment, options.only), experiment.text, who)
-        world.share(session.shared())
-        return session
-    return Session.received(world.share(None))
+def _open(options: TrainOptions, who: Identity, world: World) -> Session | int:
+    """The run on every rank: rank 0 creates or finds it, the others are told where it is.
+
+    When rank 0 is refused it says why, and the others get the exit code alone: one message, and nobody waits.
+    """
+    if not world.leads:
+        told = world.share(None)
+        return told if isinstance(told, int) else Session.received(told)
+    try:
+        session = _opened(options, who)
+    except HydraError as refused:
+        world.share(refused.exit_code)
+        raise
+    world.share(session.shared())
+    return session
+
+
+def _opened(options: TrainOptions, who: Identity) -> Session:
+    if options.resume is not None:
+        return resume(options, who)
+    experiment = experiment_of(options)
+    return start(options, select(experiment, options.only), experiment.text, who)
 
 
 def _train_session(session: Session, who: Identity, world: World, requests: Requests) -> int:
@@ -79,18 +90,16 @@ def _journal(session: Session, who: Identity, world: World) -> Journal:
 def _run(
     session: Session, who: Identity, world: World, requests: Requests, journal: Journal, console: Console
 ) -> Outcome:
-    built = build_run(session, who, world, journal)
-    report = paths(session, built)
-    record = describe(session, built, report, world, console)
-    opened = opening(session.manifest, built, capabilities(built.device), report)
-    assembly = assemble(session, built, record, world, requests, journal, console)
-    journal.running()
-    try:
-        outcome = assembly.loop.run()
-    finally:
-        assembly.close()
-    if opened is not None and world.leads:
-        closing(session.run, opened, outcome.completed)
+    with contextlib.ExitStack() as opened:
+        built = build_run(session, who, world, journal, opened)
+        report = paths(session, built)
+        record = describe(session, built, report, world, console)
+        conditions = opening(session.manifest, built, capabilities(built.device), report)
+        loop = assemble(session, built, record, world, requests, journal, console, opened)
+        journal.running()
+        outcome = loop.run()
+    if conditions is not None and world.leads:
+        closing(session.run, conditions, outcome.completed)
     return outcome
 
 
@@ -101,6 +110,13 @@ def train_each(experiment: Experiment, options: TrainOptions, who: Identity, req
         raise UsageError(
             f"the manifest describes {len(names)} runs, and this process is one of {who.size} ranks",
             why="several runs start one after the other, and each needs its own ranks",
+            fix="name one run with --only",
+            example=f"--only {names[0]}",
+        )
+    if who.run_directory is not None:
+        raise UsageError(
+            f"the manifest describes {len(names)} runs, and this process was given one run directory",
+            why="several runs would write over each other there",
             fix="name one run with --only",
             example=f"--only {names[0]}",
         )

@@ -35,12 +35,19 @@ def evidence(run: RunDirectory, dataset: Dataset, step: int, samples: np.ndarray
     write_json(run.guard_report(step), report)
 
 
-def check_budget(nonfinite: Nonfinite, manifest: Manifest, step: int, samples: np.ndarray, run: RunDirectory) -> None:
-    """Raise Diverged when more steps were skipped than the manifest allows, naming the batch that did it."""
+def spent(nonfinite: Nonfinite, manifest: Manifest) -> bool:
+    """Whether so many steps were skipped that the run must stop."""
     training = manifest.training
     in_a_row, recent = nonfinite.in_a_row, len(nonfinite.recent)
-    if in_a_row < training.nonfinite_in_a_row and recent < training.nonfinite_in_1000:
+    return in_a_row >= training.nonfinite_in_a_row or recent >= training.nonfinite_in_1000
+
+
+def check_budget(nonfinite: Nonfinite, manifest: Manifest, step: int, samples: np.ndarray, run: RunDirectory) -> None:
+    """Raise Diverged when the budget of skipped steps is spent, naming the batch that did it."""
+    if not spent(nonfinite, manifest):
         return
+    training = manifest.training
+    in_a_row, recent = nonfinite.in_a_row, len(nonfinite.recent)
     raise Diverged(
         f"step {step} was the {in_a_row}. in a row and the {recent}. of the last 1,000 whose loss or gradient was not "
         f"finite; its batch holds samples {int(samples.min())} to {int(samples.max())}",

@@ -55,6 +55,9 @@ class Journal(Protocol):
     def stopping(self) -> None:
         """A request to stop is being carried out."""
 
+    def resumed(self, step: int, tokens: int) -> None:
+        """The run goes on from a checkpoint, with so many tokens trained."""
+
     def saved(self, step: int) -> None:
         """A checkpoint is complete and verified."""
 
@@ -78,6 +81,8 @@ class LeadJournal:
         #: Under a supervisor, the supervisor alone writes the state.
         self._state = None if supervised else StateFile(run.state, run.id, attempt)
         self._heartbeat = Heartbeat(run.progress, attempt=attempt, total_steps=total_steps).start()
+        self._step: int | None = None
+        """The newest step that was told; a run that fails ends there."""
         self._log = RunLogHandler(run.train_log)
         logging.getLogger("hydra").addHandler(self._log)
         logging.getLogger("hydra").setLevel(logging.INFO)
@@ -103,6 +108,7 @@ class LeadJournal:
 
     def step_done(self, step: int, tokens: int, milliseconds: float) -> None:
         """Show the step in progress.json."""
+        self._step = step
         self._heartbeat.step_done(step, tokens, milliseconds)
 
     def running(self) -> None:
@@ -115,9 +121,18 @@ class LeadJournal:
         if self._state is not None:
             self._state.enter("stopping")
 
+    def resumed(self, step: int, tokens: int) -> None:
+        """Show the checkpoint in progress.json and state.json, which would otherwise stand at 0 until the next one."""
+        self._step = step
+        self._heartbeat.resumed(step, tokens)
+        self._note_checkpoint(step)
+
     def saved(self, step: int) -> None:
         """Show the checkpoint in progress.json and state.json."""
         self._heartbeat.saved(step)
+        self._note_checkpoint(step)
+
+    def _note_checkpoint(self, step: int) -> None:
         if self._state is not None:
             self._state.note(last_verified_checkpoint=VerifiedCheckpoint(step=step), last_step=step)
 
@@ -128,6 +143,7 @@ class LeadJournal:
     def end(self, state: LifeCycle, final: EventKind, step: int | None, data: Mapping[str, Any], exit: Exit) -> None:
         """Write the final event, then the terminal state."""
         self._metrics.sync()
+        step = self._step if step is None else step
         self.event(final, level="error" if final == "run.failed" else "info", step=step, data=data)
         if self._state is not None:
             self._state.enter(state, exit=exit, last_step=step)
@@ -172,6 +188,9 @@ class RankJournal:
         """Rank 0 keeps the state."""
 
     def stopping(self) -> None:
+        """Rank 0 keeps the state."""
+
+    def resumed(self, step: int, tokens: int) -> None:
         """Rank 0 keeps the state."""
 
     def saved(self, step: int) -> None:

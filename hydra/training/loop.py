@@ -19,6 +19,7 @@ from hydra.inference import Score
 from hydra.manifest import Manifest
 from hydra.training.console import Console
 from hydra.training.evaluation import Evaluator
+from hydra.training.guards import spent
 from hydra.training.journal import Journal
 from hydra.training.readback import Readback, Result
 from hydra.training.requests import Inbox
@@ -84,8 +85,11 @@ class Loop:
         parts, state = self._parts, self._state
         total = parts.manifest.training.steps
         parts.console.begin(state.step)
+        began = state.step
         if state.step < total:
-            self._first = self._evaluate({})
+            numbers: dict[str, Any] = {}
+            self._first = self._evaluate(numbers)
+            parts.telemetry.evaluation(state.step, numbers)
         stop = ""
         parts.journal.phase("compile" if parts.compiles else "train")
         parts.readback.mark()
@@ -96,7 +100,7 @@ class Loop:
             if state.step == warm:
                 self._settle_down()
             stop = self._boundary(state.step == total)
-        return self._end(total, stop)
+        return self._end(total, stop, trained=state.step > began)
 
     def _advance(self) -> None:
         """One step, enqueued; numbers of the step before are read while it runs."""
@@ -109,19 +113,19 @@ class Loop:
         row = parts.step.run(batch)
         state.step += 1
         state.samples += parts.manifest.training.batch
-        indices = batch.samples.flatten().numpy()
         extra: dict[str, Any] = {**memory(self._device)}
         if state.stream is not None:
             last = state.step == parts.manifest.training.steps
             extra |= state.stream.fold(state.step, batch.samples, batch.tokens, last)
-        parts.readback.push(row, Context(state.step, state.samples, lr, waited, indices, extra))
+        parts.readback.push(row, Context(state.step, state.samples, lr, waited, extra))
 
     def _boundary(self, last: bool) -> str:
         """Settle what arrived, and do what the plan or a request wants at this step; returns why to stop, or ''."""
         parts, state = self._parts, self._state
         evaluation, checkpoint = parts.manifest.evaluation, parts.manifest.checkpoint
         asked = parts.inbox.result()
-        stop = "request" if asked.stop else ""
+        # After the last step there is nothing left to stop: the run completes, its evaluation included.
+        stop = "request" if asked.stop and not last else ""
         evaluate = last or asked.evaluate or _due(state.step, evaluation.every)
         sample = _due(state.step, evaluation.samples.every) and not last
         save = last or bool(stop) or asked.save or _due(state.step, checkpoint.every)
@@ -149,13 +153,14 @@ class Loop:
             self._state.tokens += 0 if settled.skipped else settled.targets
             self._state.nonfinite.note(settled.context.step, settled.skipped)
             row = {**settled.row, "tokens": self._state.tokens}
-            if publish_last or index < len(results) - 1 or settled.skipped:
+            # A step that ends the run is the last that will ever be published, so its row cannot wait.
+            ends = settled.skipped and spent(self._state.nonfinite, self._parts.manifest)
+            if publish_last or index < len(results) - 1 or ends:
                 self._parts.telemetry.publish(row)
             else:
                 held = row
             if settled.skipped:
                 self._parts.on_skip(settled)
-                held = row
         return held
 
     def _evaluate(self, row: dict[str, Any]) -> Score | None:
@@ -176,7 +181,6 @@ class Loop:
         }
         row.update(numbers)
         parts.journal.event("eval.summary", step=step, data=numbers)
-        parts.telemetry.evaluation(step, numbers)
         shown = (
             f"{score.bits_per_byte:.4f} bits per byte" if score.bits_per_byte is not None else "no bytes in this data"
         )
@@ -196,15 +200,15 @@ class Loop:
             self._parts.journal.event("compile.done", step=self._state.step)
         self._parts.journal.phase("train")
 
-    def _end(self, total: int, stop: str) -> Outcome:
+    def _end(self, total: int, stop: str, *, trained: bool) -> Outcome:
         parts, state = self._parts, self._state
         parts.journal.phase("stop")
         completed = state.step >= total
-        if completed:
-            self._write_samples()
-        else:
+        if not completed:
             parts.journal.stopping()
-        saved = parts.saver.finish_stop()
+        elif trained:
+            self._write_samples()
+        saved = parts.saver.finish()
         gc.enable()
         gc.unfreeze()
         return Outcome(completed, state.step, saved, stop, self._first, self._last, self._samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hydra.errors import CheckpointError
+from hydra.runs import last_resume, read_events
 from hydra.training.checkpoint import Checkpoints
 from hydra.training.journal import Journal
 from hydra.training.session import Session
@@ -28,6 +29,7 @@ def restore(session: Session, state: TrainState, store: Checkpoints, journal: Jo
         tensors = state.tensors()
         record = store.load(step, tensors)
         state.restore(record["state"], tensors)
+        journal.resumed(state.step, state.tokens)
     journal.event(
         "run.resumed",
         step=state.step,
@@ -36,7 +38,7 @@ def restore(session: Session, state: TrainState, store: Checkpoints, journal: Jo
 
 
 def _newest(session: Session, store: Checkpoints, journal: Journal) -> int | None:
-    step, rejected = store.newest_verified()
+    step, rejected = store.newest_verified(last_resume(read_events(session.run.events).events))
     for verification in rejected:
         facts = {"step": verification.step, "problems": list(verification.problems)}
         journal.event("checkpoint.rejected", level="warning", step=verification.step, data=facts)

@@ -27,8 +27,8 @@ class Saver:
     ) -> None:
         self._store, self._state, self._journal, self._console = store, state, journal, console
         self._facts, self._tokenizer = facts, tokenizer
-        self.newest: int | None = None
-        """Step of the newest complete checkpoint of this attempt."""
+        self.newest: int | None = state.step or None
+        """Step of the newest complete checkpoint; at first the one that was resumed from, if any."""
         self._started: int | None = None
         self._failure: SaveFailure | None = None
 
@@ -52,14 +52,10 @@ class Saver:
         if self._store is not None:
             self._note(self._store.finished())
 
-    def finish(self) -> None:
-        """Wait for what is being written."""
+    def finish(self) -> int | None:
+        """Wait for what is being written; returns the step that is safe. Raises SaveFailed if this one could not be."""
         if self._store is not None:
             self._note(self._store.wait())
-
-    def finish_stop(self) -> int | None:
-        """Wait, and return the step that is safe. Raises SaveFailed when the last save of a stopped run failed."""
-        self.finish()
         if self._failure is not None and self._failure.step == self._state.step:
             safe = self.newest if self.newest is not None else 0
             raise SaveFailed(
@@ -81,6 +77,8 @@ class Saver:
                     "stall": round(result.stall, 3),
                     "bytes": result.bytes,
                 }
+                if result.complaint is not None:
+                    facts["complaint"] = result.complaint
                 self._journal.event("checkpoint.saved", step=result.step, data=facts)
                 self._journal.saved(result.step)
                 for step in result.removed:
@@ -90,8 +88,3 @@ class Saver:
                 facts = {"step": result.step, "reason": result.reason}
                 self._journal.event("checkpoint.failed", level="error", step=result.step, data=facts)
                 self._console.say(f"checkpoint at step {result.step} FAILED: {result.reason}; training goes on")
-
-    def close(self) -> None:
-        """End the writer process."""
-        if self._store is not None:
-            self._store.close()

@@ -1,7 +1,7 @@
 """Signals as requests: a handler only notes what was asked; the loop acts at a step boundary.
 
-TERM and the first INT ask to stop, USR1 asks for a checkpoint, a second INT aborts at once, HUP is ignored when there
-is no terminal to lose. Installed before torch is imported, so that no moment of a run is deaf.
+TERM and the first INT ask to stop, USR1 asks for a checkpoint, a second INT aborts at once (whoever asked first), HUP
+is ignored when there is no terminal to lose. Installed before torch is imported, so that no moment of a run is deaf.
 """
 
 from __future__ import annotations
@@ -34,13 +34,16 @@ class Requests:
 def install() -> Requests:
     """Start listening; the returned requests are filled in by the handlers."""
     requests = Requests()
+    interrupted = False
 
     def on_term(number: int, frame: FrameType | None) -> None:
         requests.stop = requests.stop or "SIGTERM"
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
-        if requests.stop == "SIGINT":
+        nonlocal interrupted
+        if interrupted:
             raise KeyboardInterrupt
+        interrupted = True
         requests.stop = requests.stop or "SIGINT"
 
     def on_user(number: int, frame: FrameType | None) -> None:

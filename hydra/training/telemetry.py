@@ -27,8 +27,6 @@ class Context:
     """Rows consumed with this one."""
     lr: float
     data_wait_ms: float
-    indices: np.ndarray
-    """Global sample indices of this rank's rows, for evidence."""
     extra: Mapping[str, Any]
     """Further fields of the step's row: memory, whose peak the allocator knows when the step is enqueued."""
 

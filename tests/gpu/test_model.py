@@ -176,7 +176,7 @@ def test_the_report_is_verified_and_refuses_eager_references() -> None:
     assert runs["rms_norm"] == runs["rope"] == runs["swiglu"] == "inductor"
     assert runs["linear_cross_entropy"] == "chunked"
     assert report(built, here, compiled=True, ledger=known).seconds < 1  # nothing is checked twice
-    with pytest.raises(Unsupported, match=r"training\.compile: off"):
+    with pytest.raises(Unsupported, match=r"training\.compile: none"):
         report(built, here, compiled=False)
 
 

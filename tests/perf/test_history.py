@@ -7,6 +7,7 @@ import statistics
 
 import pytest
 
+from hydra.errors import UsageError
 from hydra.runs import EventWriter, MetricsWriter, RunDirectory, write_json, write_yaml
 from perf import history_file
 from perf.columns import COLUMNS
@@ -69,7 +70,7 @@ def test_a_run_without_its_end_is_not_ok(run):
 
 
 def test_too_few_steps_are_refused(run):
-    with pytest.raises(ValueError, match="fewer than 2"):
+    with pytest.raises(UsageError, match="after a warm-up of 9"):
         row_of(run, "gpu-train-x", warmup=9)
 
 

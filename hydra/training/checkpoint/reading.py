@@ -41,13 +41,15 @@ class Checkpoints:
         """Compare every file with its digest. Raises CheckpointError only if there is no such checkpoint."""
         return verify(self._folder(step), step)
 
-    def newest_verified(self) -> tuple[int | None, list[Verification]]:
+    def newest_verified(self, resumed: tuple[int, int] | None = None) -> tuple[int | None, list[Verification]]:
         """The newest checkpoint that verifies, and the newer ones that did not.
 
-        The rejected ones stay where they are. The pointer `latest` is not consulted: it is a convenience, not a proof.
+        `resumed` is the newest attempt and the step that it continued from (`hydra.runs.last_resume`): what earlier
+        attempts saved after that step belongs to a branch that was left, and is passed over. The rejected ones stay
+        where they are. The pointer `latest` is not consulted: it is a convenience, not a proof.
         """
         rejected: list[Verification] = []
-        for step in self._newest_first():
+        for step in self._newest_first(resumed or (0, 0)):
             verification = self.verify(step)
             if verification.ok:
                 return step, rejected
@@ -109,16 +111,24 @@ class Checkpoints:
         folder = self._folder(step) / names.TOKENIZER
         return folder if folder.is_dir() else None
 
-    def _newest_first(self) -> list[int]:
-        """By serial. One whose COMPLETE.json cannot be read may be the newest, so it comes first and is looked at."""
+    def _newest_first(self, resumed: tuple[int, int]) -> list[int]:
+        """By serial, then what was there when the newest attempt began, by step; branches that were left are not in it.
 
-        def age(step: int) -> tuple[float, int]:
+        One whose COMPLETE.json cannot be read may be the newest, so it comes first and is looked at.
+        """
+        attempt, origin = resumed
+        found: list[tuple[float, int]] = []
+        for step in self.steps():
             try:
-                return (self.complete(step).serial, step)
+                complete = self.complete(step)
             except CheckpointError:
-                return (float("inf"), step)
-
-        return sorted(self.steps(), key=age, reverse=True)
+                found.append((float("inf"), step))
+                continue
+            if complete.attempt >= attempt:
+                found.append((complete.serial, step))
+            elif step <= origin:
+                found.append((0, step))
+        return [step for _, step in sorted(found, reverse=True)]
 
     def _folder(self, step: int) -> Path:
         folder = self.directory / names.folder(step)

@@ -129,12 +129,12 @@ class CheckpointStore(Checkpoints):
         self._collect(None)
         return self.finished()
 
-    def newest_verified(self) -> tuple[int | None, list[Verification]]:
+    def newest_verified(self, resumed: tuple[int, int] | None = None) -> tuple[int | None, list[Verification]]:
         """The newest checkpoint that verifies, and the newer ones that did not; `latest` is made to name the former.
 
         Rejected checkpoints are neither counted nor removed by the retention rules of this process.
         """
-        step, rejected = super().newest_verified()
+        step, rejected = super().newest_verified(resumed)
         self._rejected |= {verification.step for verification in rejected}
         if self._slab is not None and self._underway is None:
             self._repair_latest(step)

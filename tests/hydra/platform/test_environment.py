@@ -53,5 +53,7 @@ def test_the_commit_and_whether_the_tree_is_changed(tmp_path: Path, monkeypatch:
     code = environment(capabilities("cpu"))["code"]
     assert len(code["commit"]) == 40
     assert code["dirty"] is False
+    (tmp_path / "notes.txt").write_text("own text")
+    assert environment(capabilities("cpu"))["code"]["dirty"] is False
     (package / "__init__.py").write_text("x = 1\n")
     assert environment(capabilities("cpu"))["code"]["dirty"] is True

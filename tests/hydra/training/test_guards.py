@@ -47,13 +47,31 @@ def test_a_skipped_step_changes_nothing_and_training_goes_on(manifest, train, on
     assert report["rows"][0]["text"]
 
 
+def test_a_step_skipped_at_a_boundary_has_one_line_with_its_evaluation(manifest, train, only_run, poison):
+    poison({3})
+    train(manifest({"evaluation.every": 4}))
+    lines = [json.loads(line) for line in only_run().metrics.read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert lines[3]["skipped"]
+    assert "eval.loss" in lines[3]
+
+
+def test_the_step_that_ends_a_run_at_a_boundary_has_its_line(manifest, train, only_run, poison):
+    poison({3})
+    with pytest.raises(Diverged):
+        train(manifest({"evaluation.every": 4, "training.nonfinite_in_a_row": 1}))
+    assert [row["step"] for row in read_metrics(only_run().metrics).rows] == [1, 2, 3, 4]
+
+
 def test_too_many_in_a_row_stop_the_run_and_name_the_batch(manifest, train, only_run, poison):
     poison(set(range(4, 100)))
     with pytest.raises(Diverged, match="samples 24 to 27"):
         train(manifest({"training.nonfinite_in_a_row": 3}))
     run = only_run()
     assert observed_state(run).state == "failed"
-    assert final_record(read_events(run.events).events).data["code"] == 4
+    final = final_record(read_events(run.events).events)
+    assert (final.data["code"], final.step) == (4, 7)
+    assert observed_state(run).written.last_step == 7
 
 
 def test_too_many_in_a_thousand_stop_the_run(manifest, train, poison):
@@ -80,3 +98,17 @@ def test_the_guard_survives_a_resume(manifest, train, only_run, poison):
     with pytest.raises(Diverged):
         train(resume="latest")
     assert only_run()
+
+
+def test_after_going_back_a_crash_continues_the_new_branch(manifest, train, only_run, poison):
+    train(manifest())
+    bad = {6}
+    poison(bad)
+    strict = {"overrides": ("training.nonfinite_in_a_row=1",), "changed": ("training.nonfinite_in_a_row",)}
+    with pytest.raises(Diverged):
+        train(resume="latest@5", **strict)
+    bad.clear()
+    train(resume="latest")
+    events = [event for event in read_events(only_run().events).events if event.kind == "run.resumed"]
+    assert [event.step for event in events] == [5, 5]
+    assert [row["step"] for row in read_metrics(only_run().metrics).current] == list(range(1, 13))

@@ -88,6 +88,9 @@ def test_signals_raise_flags_and_a_second_interrupt_aborts():
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         assert again.stop == "SIGTERM"
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -264,6 +267,7 @@ def test_tensorboard_files_hold_the_losses(manifest, train, only_run):
     events = EventAccumulator(str(only_run().path / "tensorboard"))
     events.Reload()
     assert [item.step for item in events.Scalars("loss")] == list(range(1, 13))
+    assert [item.step for item in events.Scalars("eval.loss")] == [0, 12]
 
 
 def test_no_sink_unless_it_is_asked_for(read, tmp_path):

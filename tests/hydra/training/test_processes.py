@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -138,6 +139,30 @@ def test_two_processes_equal_one_at_the_same_global_batch(manifest, train, folde
         == 0
     )
     assert [row["samples"] for row in read_metrics(second.metrics).rows][-2:] == [13 * 4, 14 * 4]
+
+
+def test_ranks_that_are_refused_end_with_one_message_and_one_code(manifest, folder):
+    (folder / "runs").mkdir()
+    done = ranks(manifest(), 2, "--resume", "no-such-run", "--directory", str(folder / "runs"))
+    assert done.returncode != 0
+    assert done.stderr.count("RunError: there is no run 'no-such-run'") == 1
+    assert "Connection" not in done.stderr
+    assert re.findall(r"exitcode +: (-?\d+)", done.stderr).count("1") == 0
+
+
+def test_a_rank_that_is_killed_ends_the_others_as_a_lost_peer(manifest, folder):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, str(ROOT / "trainer.py"), str(manifest(LONG))]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = wait_for_step(folder, 3, process)
+    ranks_of = {child.environ().get("RANK"): child for child in psutil.Process(process.pid).children()}
+    ranks_of["1"].kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    state = observed_state(run)
+    assert state.state == "failed", err
+    assert (state.written.exit.code, state.written.exit.retry) == (7, True)
+    assert state.written.last_step >= 3
 
 
 def test_several_runs_of_one_manifest_train_one_after_the_other(manifest, trainer, folder):

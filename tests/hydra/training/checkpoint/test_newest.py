@@ -61,6 +61,16 @@ def test_a_wrong_latest_is_put_right(store, save, content) -> None:
     assert store.latest() == 2
 
 
+def test_a_branch_that_was_left_is_passed_over(store, save) -> None:
+    for step in (5, 10, 12):
+        save(step)
+    # Saved by attempt 1. Attempt 2 went back to 5 and died before it saved anything.
+    assert store.newest_verified(resumed=(2, 5)) == (5, [])
+    assert store.newest_verified(resumed=(2, 12)) == (12, [])
+    assert store.newest_verified(resumed=(1, 0)) == (12, [])
+    assert store.newest_verified(resumed=(2, 4)) == (None, [])
+
+
 def test_readers_change_nothing(store, save, kit) -> None:
     save(1)
     kit.flip(save(2) / "train.json")
