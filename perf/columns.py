@@ -17,7 +17,7 @@ COLUMNS: tuple[str, ...] = (
     # software
     "python", "torch", "triton", "deterministic",
     # measure: over the steps after the warm-up
-    "unit", "warmup", "n", "median", "p10", "p90", "mean", "cv_pct", "step_ms", "compile_s", "run_s",
+    "unit", "warmup", "n", "median", "p10", "p90", "mean", "cv_pct", "step_ms", "first_step_s", "run_s",
     "peak_mem_mib", "mfu_full_pct", "mfu_causal_pct", "loss_final",
     # judgement
     "status", "note",

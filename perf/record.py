@@ -43,7 +43,7 @@ def row_of(run: RunDirectory, workload: str, warmup: int, note: str = "") -> dic
         **_code(manifest),
         **_host(environment, manifest),
         **_rates(measured, warmup),
-        "compile_s": rows[0]["step_ms"] / 1e3,
+        "first_step_s": rows[0]["step_ms"] / 1e3,
         "run_s": sum(row["step_ms"] for row in rows) / 1e3,
         "peak_mem_mib": max((row.get("memory_bytes", 0) for row in rows), default=0) / 2**20 or None,
         "loss_final": rows[-1]["loss"],
@@ -132,10 +132,12 @@ def main(
         row |= {"git_commit": commit, "git_dirty": False}
     path = history / f"{row['host_class']}.csv"
     history_file.append(path, row)
-    typer.echo(
-        f"{path}: {workload} {row['median']:,.0f} tok/s, MFU {row['mfu_full_pct'] or 0:.1f} % full "
-        f"{row['mfu_causal_pct'] or 0:.1f} % causal, {row['peak_mem_mib'] or 0:,.0f} MiB"
-    )
+    told = f"{path}: {workload} {row['median']:,.0f} tok/s"
+    if row["mfu_full_pct"] is not None:
+        told += f", MFU {row['mfu_full_pct']:.1f} % full {row['mfu_causal_pct']:.1f} % causal"
+    if row["peak_mem_mib"] is not None:
+        told += f", {row['peak_mem_mib']:,.0f} MiB"
+    typer.echo(told)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from hydra.training.signals import Requests
 from hydra.training.waiting import spin_briefly
 
 # Tests share their machine with the processes that they start.
@@ -177,3 +178,24 @@ def chromium() -> Path:
 def root() -> Path:
     """The root of the source tree."""
     return ROOT
+
+
+class StopAfter(Requests):
+    """A request to stop that arrives in the middle of a step, as a signal would."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self._left = step
+
+    def take_save(self) -> bool:
+        """Called once before the first step and once at the end of each; the request is seen at the next look."""
+        self._left -= 1
+        if self._left <= 0:
+            self.stop = "SIGTERM"
+        return super().take_save()
+
+
+@pytest.fixture
+def stop_after() -> type[StopAfter]:
+    """Makes requests that stop a run after so many steps."""
+    return StopAfter

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from hydra.training import signals, waiting
-from hydra.training.options import DEFAULT_MANIFEST, TrainOptions
+from hydra.training.options import TrainOptions
 
 
 def command(
     manifest: Annotated[
         Path | None,
-        typer.Argument(help=f"Manifest file; {DEFAULT_MANIFEST} when absent, or the run's own with --resume."),
+        typer.Argument(help="Manifest file; manifests/default.yaml when absent, or the run's own with --resume."),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting, e.g. training.steps=50.")

@@ -97,11 +97,8 @@ def _writing_store(session: Session, world: World) -> CheckpointStore:
 
 def shared_dataset(session: Session, world: World) -> Dataset:
     """The run's data, the same on every rank and the same as in the attempt before. Raises DataError otherwise."""
-    if world.leads:
-        dataset = prepare(session.manifest)
-    world.wait()
-    if not world.leads:
-        dataset = prepare(session.manifest)
+    # All ranks ask at once: one builds under the artifacts' lock, the others wait there and not in a collective.
+    dataset = prepare(session.manifest)
     leading = world.share(dataset.fingerprint)
     if dataset.fingerprint != leading:
         raise DataError(

@@ -51,7 +51,8 @@ def full_record(
 ) -> dict[str, Any]:
     """The whole description, written when everything is built."""
     manifest = session.manifest
-    micro_batches = accumulation(manifest, world.size)
+    inferred = session.origins.get("training.micro_batch", "").startswith("inferred")
+    micro_batches = accumulation(manifest, world.size, inferred=inferred)
     counts = accounting.parameters(manifest.model, dataset.vocabulary)
     flops = accounting.flops_per_token(manifest.model, dataset.vocabulary, manifest.data.sequence)
     return {

@@ -86,6 +86,8 @@ class Loop:
         total = parts.manifest.training.steps
         parts.console.begin(state.step)
         began = state.step
+        if parts.inbox.stopped_early():
+            return self._end(total, "request", trained=False)
         if state.step < total:
             numbers: dict[str, Any] = {}
             self._first = self._evaluate(numbers)
@@ -134,6 +136,7 @@ class Loop:
             parts.saver.poll()
             return stop
         held = self._settle(parts.readback.take(in_flight=0), publish_last=False)
+        gc.collect()
         assert held is not None, "a boundary follows a step"
         score = self._evaluate(held) if evaluate and not stop else None
         parts.telemetry.publish(held)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import hydra
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -24,4 +26,5 @@ class TrainOptions:
     """Folder of run directories, for finding the run to resume; None means the manifest's `runs.directory`."""
 
 
-DEFAULT_MANIFEST = Path("manifests/default.yaml")
+#: Beside the package in a checkout, so that the trainer may be started from anywhere.
+DEFAULT_MANIFEST = Path(hydra.__file__).resolve().parents[1] / "manifests" / "default.yaml"

@@ -77,11 +77,14 @@ def named_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return [(name.replace("_checkpoint_wrapped_module.", ""), value) for name, value in model.named_parameters()]
 
 
-def accumulation(manifest: Manifest, ranks: int) -> int:
-    """Micro-batches per step on each rank. Raises UsageError when the batch does not share out evenly."""
+def accumulation(manifest: Manifest, ranks: int, *, inferred: bool = False) -> int:
+    """Micro-batches per step on each rank. Raises UsageError when the batch does not share out evenly.
+
+    `inferred` says that nobody wrote `training.micro_batch`: it is then the whole batch of one process, and is shared
+    out over the ranks that there are.
+    """
     training = manifest.training
-    # A micro-batch that was inferred is the whole batch: it is shared out over the ranks that there are.
-    micro = min(training.micro_batch, training.batch // ranks) if training.batch % ranks == 0 else training.micro_batch
+    micro = max(1, training.batch // ranks) if inferred else training.micro_batch
     if training.batch % (micro * ranks):
         raise UsageError(
             f"training.batch={training.batch} is not a multiple of {ranks} ranks x training.micro_batch={micro}",

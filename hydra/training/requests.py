@@ -30,10 +30,14 @@ class Inbox:
 
     def __init__(self, requests: Requests, poller: ControlPoller | None, journal: Journal, world: World) -> None:
         self._requests, self._poller, self._journal = requests, poller, journal
-        self._alone = world.size == 1
+        self._alone, self._world = world.size == 1, world
         self._agreement = Agreement(world, 3)
         self._polled = 0.0
         self._told: str | None = None
+
+    def stopped_early(self) -> bool:
+        """Before the first step: whether any rank was asked to stop while the run was being prepared."""
+        return bool(self._world.largest([int(self._flags()[0])])[0])
 
     def start(self) -> None:
         """At the start of a step: post what was asked so far."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,6 @@ class Saver:
         if self._started == self._state.step:
             return
         self._started = self._state.step
-        gc.collect()
         if self._store is None:
             return
         self._journal.phase("save")

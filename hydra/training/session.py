@@ -98,6 +98,13 @@ def start(options: TrainOptions, chosen: Run, source: str, identity: Identity) -
     manifest = chosen.manifest
     if identity.run_directory is not None:
         run = RunDirectory.adopt(identity.run_directory)
+        if run.manifest.exists():
+            raise RunError(
+                f"{run.path} holds a run already",
+                why="a new run there would mix its metrics and checkpoints with the old one's",
+                fix="continue the run that is there, or give a new directory",
+                example=f"python trainer.py --resume {run.path}",
+            )
     else:
         run = RunDirectory.create(Path(manifest.runs.directory), manifest.name)
     attempt = identity.attempt or 1
@@ -149,6 +156,7 @@ def _checked(options: TrainOptions, run: RunDirectory, attempt: int, step: int |
     before = from_tree(stored["manifest"]).runs[0]
     chosen, source = _requested(options, stored, before)
     check_changes(run.id, before.manifest, chosen.manifest, options.changed)
+    _check_batch(before.manifest, chosen.manifest)
     return Session(
         run=run,
         manifest=chosen.manifest,
@@ -181,6 +189,17 @@ def _requested(options: TrainOptions, stored: dict[str, Any], before: Run) -> tu
 
 def _same_name(experiment: Experiment, name: str) -> str | None:
     return name if any(run.manifest.name == name for run in experiment.runs) else None
+
+
+def _check_batch(before: Manifest, after: Manifest) -> None:
+    """Which samples a step trains on follows from its number and the batch, so the batch cannot change on the way."""
+    if after.training.batch != before.training.batch:
+        raise RunError(
+            f"training.batch changes from {before.training.batch} to {after.training.batch} in the middle of a run",
+            why="the step's number times the batch says which samples come next; some would be skipped or seen twice",
+            fix="keep the batch (training.micro_batch and the number of ranks may change freely), or start a new run",
+            example="--set training.micro_batch=4 --changed training.micro_batch",
+        )
 
 
 def check_changes(run_id: str, before: Manifest, after: Manifest, changed: tuple[str, ...]) -> None:

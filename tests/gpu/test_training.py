@@ -87,11 +87,9 @@ def test_it_learns_and_no_step_waits_for_the_device(run, monkeypatch, masks):
 
 
 @pytest.mark.parametrize("masks", [True, False])
-def test_exact_stop_and_resume_equal_the_unbroken_run_in_every_bit(run, masks):
+def test_exact_stop_and_resume_equal_the_unbroken_run_in_every_bit(run, masks, stop_after):
     whole = losses(run("whole", masks=masks, determinism="exact"))
-    stop = Requests()
-    stop.stop = "SIGTERM"
-    run("parts", requests=stop, masks=masks, determinism="exact")
+    run("parts", requests=stop_after(1), masks=masks, determinism="exact")
     assert losses(run("parts", resume="latest", masks=masks, determinism="exact")) == whole
 
 

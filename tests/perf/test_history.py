@@ -57,7 +57,7 @@ def test_a_row_holds_what_the_run_measured(run):
     assert row["mfu_full_pct"] == pytest.approx(100 * row["median"] / 1e4, rel=1e-3)
     assert row["mfu_causal_pct"] == pytest.approx(row["mfu_full_pct"] / 2)
     assert row["peak_mem_mib"] == 10 * 1024
-    assert row["compile_s"] == pytest.approx(10.0)
+    assert row["first_step_s"] == pytest.approx(10.0)
     assert row["loss_final"] == 0.1
     assert (row["host_class"], row["gpu"], row["power_limit_w"]) == ("nvidia-h200-x1", "NVIDIA H200", "700.00")
     assert (row["status"], row["git_commit"]) == ("ok", "c" * 40)

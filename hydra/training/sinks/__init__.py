@@ -1,7 +1,7 @@
 """Where metrics go besides metrics.jsonl: Weights & Biases and TensorBoard.
 
 A sink is a convenience: it never blocks a step and never ends a run. When the service is slow its queue drops rows and
-says how many, and when it fails that is one event.
+says how many, and when it fails that is one line in the log and on the console.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def sinks(run: RunDirectory, manifest: Manifest, config: Mapping[str, Any]) -> S
                 "tracking.tensorboard is true, and the package tensorboard is not installed",
                 why="it is an extra, since most runs do not need it",
                 fix="install the extra, or set tracking.tensorboard to false",
-                example="pip install 'hydra-trainer[tensorboard]'",
+                example="pip install -e '.[tensorboard]' -c constraints.txt",
             )
         from hydra.training.sinks.tensorboard import TensorBoardSink
 

@@ -90,14 +90,10 @@ def test_arms_of_unequal_size_are_refused_at_load(compared, train):
         train(compared({"runs.arms": {"full": {}, "window": {"model": {"blocks": [block] * 3}}}}), only="tiny-full-s1")
 
 
-def test_the_digest_survives_a_resume(compared, train, folder, clean):
-    from hydra.training.signals import Requests
-
+def test_the_digest_survives_a_resume(compared, train, folder, clean, stop_after):
     file = compared({"seeds": SEEDS})
     train(file, only="tiny-full-s1")
-    stop = Requests()
-    stop.stop = "SIGTERM"
-    train(file, only="tiny-window-s1", requests=stop)
+    train(file, only="tiny-window-s1", requests=stop_after(1))
     train(resume="latest")
     digests = set()
     for path in (folder / "runs").glob("*/comparison.json"):

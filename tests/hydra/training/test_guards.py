@@ -88,13 +88,9 @@ def test_the_window_of_a_thousand_steps_forgets():
     assert guard.in_a_row == 1
 
 
-def test_the_guard_survives_a_resume(manifest, train, only_run, poison):
-    from hydra.training.signals import Requests
-
+def test_the_guard_survives_a_resume(manifest, train, only_run, poison, stop_after):
     poison({0, 1, 2})
-    stop = Requests()
-    stop.stop = "SIGTERM"
-    train(manifest({"training.nonfinite_in_a_row": 2}), requests=stop)
+    train(manifest({"training.nonfinite_in_a_row": 2}), requests=stop_after(1))
     with pytest.raises(Diverged):
         train(resume="latest")
     assert only_run()

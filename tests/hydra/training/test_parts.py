@@ -121,10 +121,17 @@ def test_one_of_several_runs_must_be_named(read, manifest):
     assert select(experiment, "tiny-s2").manifest.seed == 2
 
 
-@pytest.mark.parametrize(("batch", "micro", "ranks", "steps"), [(8, 2, 1, 4), (8, 2, 2, 2), (8, 8, 4, 1), (8, 4, 2, 1)])
+@pytest.mark.parametrize(("batch", "micro", "ranks", "steps"), [(8, 2, 1, 4), (8, 2, 2, 2), (8, 4, 2, 1)])
 def test_accumulation(read, batch, micro, ranks, steps):
     manifest = read({"training.batch": batch, "training.micro_batch": micro})
     assert accumulation(manifest, ranks) == steps
+
+
+def test_a_micro_batch_that_nobody_wrote_is_shared_out(read):
+    manifest = read({"training.batch": 8, "training.micro_batch": 8})
+    assert accumulation(manifest, 4, inferred=True) == 1
+    with pytest.raises(UsageError, match="4 ranks"):
+        accumulation(manifest, 4)
 
 
 def test_a_batch_that_the_ranks_cannot_share(read):

@@ -18,7 +18,6 @@ from hydra.runs import (
     read_progress,
     read_samples,
 )
-from hydra.training.signals import Requests
 
 
 def losses(run):
@@ -102,24 +101,19 @@ def test_recomputing_activations_changes_no_loss(manifest, train, folder, level)
     assert (folder / level).exists()
 
 
-def test_stop_and_resume_equal_the_unbroken_run_in_every_bit(manifest, train, folder, only_run):
+def test_stop_and_resume_equal_the_unbroken_run_in_every_bit(manifest, train, folder, only_run, stop_after):
     from hydra.runs import RunDirectory
-    from hydra.training.signals import Requests
 
     whole = manifest({"runs.directory": str(folder / "whole")}, "whole.yaml")
     train(whole)
-    # Asked to stop before the first step, it does one step, saves and ends; then again; then it runs through.
-    requests = Requests()
-    requests.stop = "SIGTERM"
-    assert train(manifest(), requests=requests) == 0
+    # Asked to stop in its first step, it ends that step, saves and ends; then again; then it runs through.
+    assert train(manifest(), requests=stop_after(1)) == 0
     run = only_run()
     assert observed_state(run).state == "stopped"
     final = final_record(read_events(run.events).events)
     assert final.kind == "run.stopped"
     assert final.data["saved_step"] == 1
-    again = Requests()
-    again.stop = "SIGINT"
-    assert train(resume="latest", requests=again) == 0
+    assert train(resume="latest", requests=stop_after(3)) == 0
     assert train(resume="latest") == 0
     assert observed_state(run).state == "completed"
     assert losses(run) == losses(RunDirectory(next((folder / "whole").iterdir())))
@@ -148,10 +142,8 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(manifest, train, on
     assert (state.state, state.last_step, state.last_verified_checkpoint.step) == ("completed", 12, 12)
 
 
-def test_a_request_to_stop_at_the_last_step_still_completes_the_run(manifest, train, only_run):
-    stop = Requests()
-    stop.stop = "SIGTERM"
-    train(manifest({"training.steps": 1}), requests=stop)
+def test_a_request_to_stop_at_the_last_step_still_completes_the_run(manifest, train, only_run, stop_after):
+    train(manifest({"training.steps": 1}), requests=stop_after(1))
     run = only_run()
     assert observed_state(run).state == "completed"
     assert "eval.bits_per_byte" in read_metrics(run.metrics).rows[-1]
@@ -274,3 +266,30 @@ def test_runs_of_a_mix_report_their_sources(manifest, train, only_run):
     assert train(path) == 0
     rows = read_metrics(only_run().metrics).rows
     assert {"one"} <= set().union(*(row["loss_sources"] for row in rows)) <= {"one", "two"}
+
+
+def test_asked_to_stop_while_preparing_it_trains_nothing(manifest, train, only_run, stop_after):
+    early = stop_after(1)
+    early.stop = "SIGTERM"
+    assert train(manifest(), requests=early) == 0
+    run = only_run()
+    assert observed_state(run).state == "stopped"
+    assert read_metrics(run.metrics).rows == ()
+    assert final_record(read_events(run.events).events).data["saved_step"] is None
+    assert train(resume="latest") == 0
+    assert read_metrics(run.metrics).rows[-1]["step"] == 12
+
+
+def test_the_batch_cannot_change_in_the_middle_of_a_run(manifest, train):
+    train(manifest())
+    with pytest.raises(RunError, match="from 4 to 8"):
+        train(resume="latest", overrides=("training.batch=8",), changed=("training.batch",))
+    overrides = ("training.micro_batch=1", "training.steps=14")
+    assert train(resume="latest", overrides=overrides, changed=("training.micro_batch", "training.steps")) == 0
+
+
+def test_a_supervisors_directory_is_not_trained_over(manifest, train, only_run, monkeypatch):
+    train(manifest({"training.steps": 1}))
+    monkeypatch.setenv("FLEET_RUN_DIR", str(only_run().path))
+    with pytest.raises(RunError, match="holds a run already"):
+        train(manifest())
