@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hydra.errors import UsageError
 from hydra.training import signals, waiting
 from hydra.training.options import TrainOptions
 
@@ -44,8 +45,28 @@ def command(
         only=only,
         directory=directory,
     )
+    _require_use(options)
     # Listening starts before torch is imported, which takes seconds in which a signal would otherwise be lost.
     requests = signals.install()
     waiting.spin_briefly()
     entry = importlib.import_module("hydra.training.entry")
     raise typer.Exit(entry.train(options, requests))
+
+
+def _require_use(options: TrainOptions) -> None:
+    """Raise UsageError for an option that would do nothing beside the others."""
+    idle = ""
+    if options.resume is None:
+        idle = "--changed" if options.changed else "--directory" if options.directory is not None else ""
+    elif options.manifest is None and options.only is not None:
+        idle = "--only"
+    if idle:
+        why = "a resumed run is one run already" if idle == "--only" else "it says something about a run to resume"
+        raise UsageError(
+            f"{idle} does nothing {'with' if idle == '--only' else 'without'} --resume",
+            why=f"{why}, and an option without effect would be a silent mistake",
+            fix="leave it out" if idle == "--only" else "add --resume, or set runs.directory for a new run",
+            example="python trainer.py --resume latest"
+            if idle == "--only"
+            else "python trainer.py --set runs.directory=/data/runs",
+        )

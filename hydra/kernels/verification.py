@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hydra.errors import UsageError
 from hydra.kernels.cases import Case, normal
 from hydra.platform import Capabilities
-from hydra.runs import write_json
+from hydra.runs import write_failed, write_json
 
 _HALF_RATIO = 0.005  # RMS error against fp64 allowed in bf16 and fp16
 _RELATIVE = {False: (1e-4, 1e-5), True: (1e-3, 1e-4)}  # fp32: (rtol, atol) of outputs, and of gradients
@@ -88,7 +89,7 @@ class Ledger:
         self._path, self._machine = path, _machine(capabilities)
         self._passed: set[str] = set()
         if path is not None and path.is_file():
-            self._passed = set(json.loads(path.read_text(encoding="utf-8"))["passed"])
+            self._passed = _entries(path)
 
     def __contains__(self, described: str) -> bool:
         return self._entry(described) in self._passed
@@ -97,11 +98,34 @@ class Ledger:
         """Note a pass."""
         self._passed.add(self._entry(described))
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise write_failed(self._path, error) from error
             write_json(self._path, {"passed": sorted(self._passed)})
 
     def _entry(self, described: str) -> str:
         return hashlib.sha256(f"{self._machine}\n{described}".encode()).hexdigest()
+
+
+def _entries(path: Path) -> set[str]:
+    """What a ledger holds. Raises UsageError for another file: it is not ours to write over."""
+    try:
+        passed = json.loads(path.read_text(encoding="utf-8"))["passed"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_ledger(path) from error
+    if not isinstance(passed, list) or not all(isinstance(entry, str) for entry in passed):
+        raise _no_ledger(path)
+    return set(passed)
+
+
+def _no_ledger(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} is not a ledger of checked kernels",
+        why="it is only ever replaced as a whole, so it was edited, or kernels.ledger names some other file",
+        fix="remove the file (the checks then run again), or name another in kernels.ledger",
+        example=f"rm {path}",
+    )
 
 
 def _machine(capabilities: Capabilities) -> str:

@@ -88,9 +88,12 @@ def introduction(record: dict[str, Any], session: Session, built: Built) -> list
 
 def assemble(
     session: Session, built: Built, record: dict[str, Any], world: World, requests: Requests, journal: Journal,
-    console: Console, opened: contextlib.ExitStack,
+    console: Console, opened: contextlib.ExitStack, sinks: contextlib.ExitStack,
 ) -> Loop:  # fmt: skip
-    """The loop and everything around it; what must be closed, however the run ends, goes into `opened`."""
+    """The loop and everything around it; what must be closed, however the run ends, goes into `opened`.
+
+    The services that take metrics go into `sinks`: they may be slow to finish, and the final record waits for none.
+    """
     manifest = session.manifest
     loader = Loader(
         built.dataset,
@@ -106,7 +109,7 @@ def assemble(
     facts = {name: record[name] for name in ("run", "attempt", "experiment_hash", "layout", "parameters")}
     facts |= {"data_fingerprint": record["data"]["fingerprint"], "tokenizer": record["tokenizer"]["digest"]}
     saver = Saver(built.store, built.state, journal, console, facts, session.run.tokenizer)
-    telemetry = opened.enter_context(contextlib.closing(_telemetry(session, built, world, record, journal, console)))
+    telemetry = sinks.enter_context(contextlib.closing(_telemetry(session, built, world, record, journal, console)))
     poller = ControlPoller(session.run) if session.lock is not None else None
     parts = Parts(
         manifest=manifest,
@@ -137,7 +140,7 @@ def _telemetry(
 
     def on_failure(name: str, reason: str) -> None:
         log.warning("%s failed: %s", name, reason)
-        console.say(f"{name} failed: {reason}; training goes on without it")
+        console.say(f"{name} failed: {reason}; the run goes on without it")
 
     wanted = sinks(session.run, manifest, record) if world.leads else ()
     threads = [SinkThread(sink, on_failure) for sink in wanted]

@@ -1,26 +1,41 @@
 """What a person sees while a run trains: a progress bar on a terminal, plain lines elsewhere.
 
-Nothing else of a run writes to standard output, so a log of it is exactly these lines.
+Nothing else of a run writes to standard output, so a log of it is exactly these lines. It is a convenience: a reader
+that goes away, or a log that finds no room, ends nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+log = logging.getLogger("hydra.training")
+
 _SMOOTHING = 0.9
+
+
+class _Output(RichConsole):
+    """Standard output whose closed pipe is an error like any other; rich would end the process with exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich while it handles the error."""
+        raise BrokenPipeError("nobody reads it any more")
 
 
 class Console:
     """Shows steps as they arrive; loss is smoothed for reading (the metrics hold it as it is)."""
 
     def __init__(self, total: int, every: int, *, quiet: bool = False, rich: RichConsole | None = None) -> None:
-        self._rich = rich or RichConsole(highlight=False, soft_wrap=True)
+        self._rich = rich or _Output(highlight=False, soft_wrap=True)
         self._total, self._every, self._quiet = total, every, quiet
         self._smooth: float | None = None
         self._progress: Progress | None = None
@@ -29,7 +44,9 @@ class Console:
     def say(self, text: str) -> None:
         """One line of its own, above the bar where there is one."""
         if not self._quiet:
-            (self._progress.console if self._progress else self._rich).print(text, markup=False)
+            encoding = getattr(self._rich.file, "encoding", None) or "utf-8"
+            shown = text.encode(encoding, "backslashreplace").decode(encoding)
+            self._survive(lambda: self._rich.print(shown, markup=False))
 
     def begin(self, step: int) -> None:
         """Training starts at a step."""
@@ -44,7 +61,7 @@ class Console:
             console=self._rich,
         )
         self._task = self._progress.add_task("step", total=self._total, completed=step, status="")
-        self._progress.start()
+        self._survive(self._progress.start)
 
     def show(self, row: Mapping[str, Any]) -> None:
         """One metrics row."""
@@ -72,8 +89,19 @@ class Console:
     def close(self) -> None:
         """Take the bar away."""
         if self._progress is not None:
-            self._progress.stop()
+            self._survive(self._progress.stop)
             self._progress = None
+
+    def _survive(self, write: Callable[[], object]) -> None:
+        """Write; if that is impossible, say so in the log and be silent from now on."""
+        try:
+            write()
+        except OSError as error:
+            self._quiet = self._rich.quiet = True
+            # What is still buffered needs a place, or the interpreter's last flush would change the exit code.
+            with contextlib.suppress(io.UnsupportedOperation), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._rich.file.fileno())
+            log.warning("standard output is lost (%s); training goes on without it", error)
 
     def __enter__(self) -> Self:
         return self

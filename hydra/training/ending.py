@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import traceback
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -122,12 +124,14 @@ def _figures(session: Session, outcome: Outcome) -> list[str]:
 
 def _next_steps(session: Session, outcome: Outcome) -> list[str]:
     run = session.run
+    # Commands look into `runs` unless told otherwise; a run elsewhere is named by its path.
+    name = run.id if run.path.parent == Path("runs").resolve() else shlex.quote(str(run.path))
     if outcome.completed:
         return [
             f"completed at step {outcome.step}; checkpoint step-{outcome.saved} in {run.checkpoints}",
-            f"curves: hydra report {run.id}",
-            f"text:   hydra generate {run.id} --prompt 'def '",
+            f"curves: hydra report {name}",
+            f"text:   hydra generate {name} --prompt 'def '",
         ]
     if outcome.saved is None:
         return [f"stopped at step {outcome.step}; there was nothing to save yet"]
-    return [f"stopped; saved step {outcome.saved}", f"continue: python trainer.py --resume {run.id}"]
+    return [f"stopped; saved step {outcome.saved}", f"continue: python trainer.py --resume {name}"]

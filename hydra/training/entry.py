@@ -72,9 +72,10 @@ def _train_session(session: Session, who: Identity, world: World, requests: Requ
         if session.lock is not None:
             stack.enter_context(session.lock)
         journal = stack.enter_context(contextlib.closing(_journal(session, who, world)))
+        sinks = stack.enter_context(contextlib.ExitStack())
         ending = stack.enter_context(Ending(session.run, journal, world.rank, console))
         with console:
-            outcome = _run(session, who, world, requests, journal, console)
+            outcome = _run(session, who, world, requests, journal, console, sinks)
         if world.leads:
             conclude(session, outcome, journal, console)
     return ending.code
@@ -88,14 +89,15 @@ def _journal(session: Session, who: Identity, world: World) -> Journal:
 
 
 def _run(
-    session: Session, who: Identity, world: World, requests: Requests, journal: Journal, console: Console
-) -> Outcome:
+    session: Session, who: Identity, world: World, requests: Requests, journal: Journal, console: Console,
+    sinks: contextlib.ExitStack,
+) -> Outcome:  # fmt: skip
     with contextlib.ExitStack() as opened:
         built = build_run(session, who, world, journal, opened)
         report = paths(session, built)
         record = describe(session, built, report, world, console)
         conditions = opening(session.manifest, built, capabilities(built.device), report)
-        loop = assemble(session, built, record, world, requests, journal, console, opened)
+        loop = assemble(session, built, record, world, requests, journal, console, opened, sinks)
         journal.running()
         outcome = loop.run()
     if conditions is not None and world.leads:

@@ -53,7 +53,7 @@ def check_budget(nonfinite: Nonfinite, manifest: Manifest, step: int, samples: n
         f"finite; its batch holds samples {int(samples.min())} to {int(samples.max())}",
         why=f"the limits are {training.nonfinite_in_a_row} in a row (training.nonfinite_in_a_row) and "
         f"{training.nonfinite_in_1000} in 1,000 (training.nonfinite_in_1000)",
-        fix=f"look at {run.guard_report(step)}; lower the learning rate or lengthen the warm-up, then resume from the "
-        "last checkpoint",
-        example=f"python trainer.py --resume {run.id} --set optimizer.0.lr=1.0e-4 --changed optimizer.0.lr",
+        fix=f"look at {run.guard_report(step)}; lower the learning rate or lengthen the warm-up, and resume from a "
+        f"checkpoint before step {step - in_a_row + 1}, where it began",
+        example=f"python trainer.py --resume {run.id}@STEP --set optimizer.0.lr=1.0e-4 --changed optimizer.0.lr",
     )

@@ -55,11 +55,12 @@ class Saver:
         if self._store is not None:
             self._note(self._store.wait())
         if self._failure is not None and self._failure.step == self._state.step:
-            safe = self.newest if self.newest is not None else 0
+            safe = f"the newest complete one is step {self.newest}" if self.newest else "there is no complete one"
+            lost = self._failure.step - (self.newest or 0)
             raise SaveFailed(
                 f"the run ended, and its checkpoint at step {self._failure.step} could not be written: "
                 f"{self._failure.reason}",
-                why=f"the newest complete checkpoint is step {safe}, so {self._failure.step - safe} steps are lost",
+                why=f"{safe}, so {lost} steps are lost",
                 fix="make room or repair the disk, then resume; the lost steps are trained again",
                 example="python trainer.py --resume latest",
             )

@@ -15,6 +15,7 @@ from hydra.errors import RunError, UsageError
 from hydra.manifest import Experiment, Manifest, Run, difference, from_tree, load
 from hydra.manifest.identity import OUTSIDE_EXPERIMENT, resolved
 from hydra.runs import RunDirectory, RunLock, last_attempt, observed_state, read_yaml
+from hydra.training.checkpoint import Checkpoints
 from hydra.training.identity import Identity
 from hydra.training.options import DEFAULT_MANIFEST, TrainOptions
 from hydra.training.sizes import measured
@@ -122,7 +123,10 @@ def start(options: TrainOptions, chosen: Run, source: str, identity: Identity) -
 
 
 def resume(options: TrainOptions, identity: Identity) -> Session:
-    """Find, lock and check a run to continue. Raises RunError, RunLocked (it is still running) or UsageError."""
+    """Find, lock and check a run to continue.
+
+    Raises RunError, RunLocked (it is still running), UsageError, or CheckpointError for a step that was not saved.
+    """
     assert options.resume is not None
     reference, _, step = options.resume.partition("@")
     if step and not step.isdigit():
@@ -157,6 +161,9 @@ def _checked(options: TrainOptions, run: RunDirectory, attempt: int, step: int |
     chosen, source = _requested(options, stored, before)
     check_changes(run.id, before.manifest, chosen.manifest, options.changed)
     _check_batch(before.manifest, chosen.manifest)
+    if step is not None:
+        # Here, where nothing is written yet: a mistyped step must not turn a completed run into a failed one.
+        Checkpoints(run.checkpoints).complete(step)
     return Session(
         run=run,
         manifest=chosen.manifest,

@@ -1,8 +1,8 @@
 """Kill a training run at random moments, resume it, and compare with one that was never interrupted, bit by bit.
 
 As a script: `python tests/faults/kill_resume.py --trials 20`. Each trial starts a fresh run, sends `kill -9` to its
-whole process group at a moment drawn from the recorded seed, resumes it (a second kill may follow, and a
-third), and then compares every loss of the run and every tensor of its last checkpoint with the reference.
+whole process group at a moment drawn from the recorded seed, resumes it, up to three times, and then compares
+every loss of the run and every tensor of its last checkpoint with the reference.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ from hydra.runs import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 
+STEPS = 120
+#: Share of kills that hit a process while it starts, and how long that takes; the others follow a random step.
+_WHILE_STARTING, _START_SECONDS = 0.25, 4.0
+#: Longer than a step, a save or an evaluation of the trials takes.
+_AFTER_STEP_SECONDS = 0.1
+
 #: Small, but with everything on: accumulation, evaluation, samples, several checkpoints and their retention.
 MANIFEST: dict[str, Any] = {
     "schema": 1,
@@ -44,7 +50,7 @@ MANIFEST: dict[str, Any] = {
     },
     "optimizer": {"kind": "adamw", "lr": 3.0e-3},
     "schedule": {"kind": "wsd", "warmup_steps": 5},
-    "training": {"steps": 120, "batch": 8, "micro_batch": 4},
+    "training": {"steps": STEPS, "batch": 8, "micro_batch": 4},
     "evaluation": {"every": 40, "rows": 8, "samples": {"tokens": 8}},
     "checkpoint": {"every": 9},
 }
@@ -55,8 +61,8 @@ class Trial:
     """One interrupted run and how it compares."""
 
     seed: int
-    kills: list[float] = field(default_factory=list)
-    """Seconds after each start at which the process group was killed."""
+    kills: list[str] = field(default_factory=list)
+    """When the process group was killed, after each start."""
     differences: list[str] = field(default_factory=list)
     """What was not equal; empty means equal in every bit."""
 
@@ -74,14 +80,13 @@ def write_manifest(work: Path) -> Path:
     return path
 
 
-def reference(work: Path) -> tuple[Path, float]:
-    """The uninterrupted run: its directory and its duration in seconds."""
+def reference(work: Path) -> Path:
+    """The directory of the uninterrupted run."""
     work.mkdir(parents=True, exist_ok=True)
     manifest = write_manifest(work)
-    began = time.monotonic()
     code = start(work, str(manifest)).wait()
     assert code == 0, f"the uninterrupted run exited with {code}"
-    return only_run(work), time.monotonic() - began
+    return only_run(work)
 
 
 def start(work: Path, *arguments: str) -> subprocess.Popen[bytes]:
@@ -97,14 +102,14 @@ def only_run(work: Path) -> Path:
     return found[0]
 
 
-def trial(work: Path, expected: Path, duration: float, seed: int) -> Trial:
-    """Interrupt a fresh run until it is through, and compare it with the reference."""
+def trial(work: Path, expected: Path, seed: int) -> Trial:
+    """Interrupt a fresh run one to three times, let it finish, and compare it with the reference."""
     draw = random.Random(seed)
     result = Trial(seed)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     manifest = write_manifest(work)
-    remaining = draw.randint(1, 3)
+    kills = draw.randint(1, 3)
     while True:
         if any((work / "runs").glob("*/manifest.yaml")):
             arguments = ["--resume", "latest", "--directory", str(work / "runs")]
@@ -113,21 +118,53 @@ def trial(work: Path, expected: Path, duration: float, seed: int) -> Trial:
             shutil.rmtree(work / "runs", ignore_errors=True)
             arguments = [str(manifest)]
         process = start(work, *arguments)
-        if remaining == 0:
+        if len(result.kills) == kills:
             code = process.wait()
             if code != 0:
                 result.differences.append(f"the last resume exited with {code}")
             break
-        moment = draw.uniform(0.0, duration)
-        try:
-            process.wait(timeout=moment)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            result.kills.append(round(moment, 3))
-        remaining -= 1
+        moment = wait_for_moment(draw, work, process)
+        if moment is None:
+            break  # it came to its end first: what was interrupted before is compared
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        result.kills.append(moment)
+    if not result.kills:
+        result.differences.append("it was never interrupted")
     result.differences += compare(expected, only_run(work))
     return result
+
+
+def wait_for_moment(draw: random.Random, work: Path, process: subprocess.Popen[bytes]) -> str | None:
+    """Wait for a random moment of a process: at any time while it starts, or some milliseconds after a random step.
+
+    Returns the moment in words, None if the process ended first.
+    """
+    if draw.random() < _WHILE_STARTING:
+        seconds = draw.uniform(0.0, _START_SECONDS)
+        return f"{seconds:.2f} s" if _outlives(process, seconds) else None
+    done = newest_step(work)
+    step = draw.randint(min(done + 1, STEPS), STEPS)
+    while newest_step(work) < step:
+        if process.poll() is not None:
+            return None
+        time.sleep(0.005)
+    seconds = draw.uniform(0.0, _AFTER_STEP_SECONDS)
+    return f"step {step} + {seconds * 1e3:.0f} ms" if _outlives(process, seconds) else None
+
+
+def newest_step(work: Path) -> int:
+    """The highest step that the run's metrics hold, over all its attempts."""
+    rows = [row for path in (work / "runs").glob("*/metrics.jsonl") for row in read_metrics(path).rows[-1:]]
+    return max((row["step"] for row in rows), default=0)
+
+
+def _outlives(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
 
 
 def compare(expected: Path, actual: Path) -> list[str]:
@@ -167,14 +204,13 @@ def main(
 ) -> None:
     """Interrupt and compare; exits 1 if any trial differs from the uninterrupted run."""
     shutil.rmtree(work, ignore_errors=True)
-    expected, duration = reference(work.resolve() / "reference")
-    typer.echo(f"reference: {duration:.1f} s")
+    expected = reference(work.resolve() / "reference")
     failures = 0
     for number in range(seed, seed + trials):
-        result = trial(work.resolve() / f"trial-{number}", expected, duration, number)
+        result = trial(work.resolve() / f"trial-{number}", expected, number)
         failures += bool(result.differences)
         verdict = "equal in every bit" if not result.differences else "; ".join(result.differences[:5])
-        typer.echo(f"trial {number}: killed after {result.kills or 'nothing'} s: {verdict}")
+        typer.echo(f"trial {number}: killed at {', '.join(result.kills)}: {verdict}")
     typer.echo(f"{trials - failures} of {trials} equal")
     raise typer.Exit(1 if failures else 0)
 

@@ -10,6 +10,9 @@ import wandb
 from hydra.manifest import Manifest
 from hydra.runs import RunDirectory
 
+#: Longest wait for the service. A run that ends earlier waits for it too, so it is shorter than W&B's own 90 seconds.
+_CONNECT_SECONDS = 30
+
 
 class WandbSink:
     """Weights & Biases; a resumed run continues the same W&B run on the same step axis."""
@@ -34,7 +37,7 @@ class WandbSink:
             resume="allow",
             dir=str(self._run.path),
             config=self._config,
-            settings=wandb.Settings(console="off", silent=True),
+            settings=wandb.Settings(console="off", silent=True, init_timeout=_CONNECT_SECONDS),
         )
         self._wandb.define_metric("step")
         self._wandb.define_metric("*", step_metric="step")

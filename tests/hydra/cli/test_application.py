@@ -159,3 +159,17 @@ def test_a_command_may_choose_its_exit_code(stands: Standing, invoke: Any) -> No
 def test_the_installed_program_is_this_one(spawn: Any) -> None:
     assert spawn("--version").out == f"hydra {hydra.__version__}\n"
     assert Path(str(inspect.getsourcefile(application))).parent.name == "cli"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--changed", "training.steps"], "--changed does nothing without --resume"),
+        (["--directory", "runs"], "--directory does nothing without --resume"),
+        (["--resume", "latest", "--only", "a"], "--only does nothing with --resume"),
+    ],
+)
+def test_an_option_without_effect_is_refused(invoke: Any, arguments: list[str], message: str) -> None:
+    result = invoke("train", *arguments)
+    assert result.code == 2
+    assert message in result.err

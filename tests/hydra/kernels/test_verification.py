@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from hydra.errors import UsageError
 from hydra.kernels import Ledger
 from hydra.kernels.cases import ELEMENTWISE, Case, elementwise
 from hydra.kernels.verification import disagreement, sources
 from hydra.platform import capabilities
+from hydra.runs import RunWriteError
 
 CPU = torch.device("cpu")
 TYPES = [torch.float32, torch.bfloat16]
@@ -105,3 +107,17 @@ def test_the_ledger_forgets_on_any_change(tmp_path: Path) -> None:
 
 def test_the_digest_covers_the_sources() -> None:
     assert len(sources()) == 64
+
+
+@pytest.mark.parametrize("text", ["garbage", "[]", "{}", '{"passed": 3}', '{"passed": [3]}', "\xff"])
+def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "kernels.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError, match="not a ledger"):
+        Ledger(capabilities("cpu"), path)
+
+
+def test_a_ledger_that_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunWriteError, match=r"file/kernels\.json"):
+        Ledger(capabilities("cpu"), tmp_path / "file" / "kernels.json").add("rope reference")

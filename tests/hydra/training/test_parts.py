@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -192,6 +194,39 @@ def test_ranks_that_do_not_lead_are_quiet():
         console.show(ROW)
         console.say("nothing")
     assert out.getvalue() == ""
+
+
+class Lost(io.StringIO):
+    """An output that takes nothing any more."""
+
+    def __init__(self, error):
+        super().__init__()
+        self._error = error
+
+    def write(self, text):
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, "pipe"), OSError(errno.ENOSPC, "full")])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_output_that_is_lost_ends_nothing_and_is_told_once(error, terminal, caplog, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Lost(error))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    with caplog.at_level("WARNING", "hydra"), Console(20, 10) as console:
+        console.say("before")
+        console.begin(0)
+        console.show(ROW)
+        console.say("after")
+    assert [record.message for record in caplog.records if "standard output is lost" in record.message] == [
+        f"standard output is lost ({error if error.errno != errno.EPIPE else 'nobody reads it any more'}); "
+        "training goes on without it"
+    ]
+
+
+def test_text_that_the_output_cannot_spell_is_escaped():
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    Console(20, 10, rich=RichConsole(file=out)).say("caf\u00e9 \ufffd")
+    assert out.buffer.getvalue() == b"caf\\xe9 \\ufffd\n"
 
 
 class Slow:

@@ -180,3 +180,14 @@ def test_plain_output_has_lines_and_no_bar(manifest, trainer):
     assert "step 10/12" in out
     assert "held-out bits per byte" in out
     assert "\x1b[" not in out
+
+
+def test_a_reader_that_goes_away_does_not_end_the_run(manifest, trainer, folder):
+    process = trainer(str(manifest({"training.steps": 200})))
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr.read() == ""
+    run = RunDirectory(next((folder / "runs").iterdir()))
+    assert observed_state(run).state == "completed"
+    assert "standard output is lost" in run.train_log.read_text()

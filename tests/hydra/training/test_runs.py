@@ -12,6 +12,7 @@ from hydra.errors import CheckpointError, DataError, ManifestError, RunError, Ru
 from hydra.runs import (
     RunLock,
     final_record,
+    last_attempt,
     observed_state,
     read_events,
     read_metrics,
@@ -293,3 +294,16 @@ def test_a_supervisors_directory_is_not_trained_over(manifest, train, only_run, 
     monkeypatch.setenv("FLEET_RUN_DIR", str(only_run().path))
     with pytest.raises(RunError, match="holds a run already"):
         train(manifest())
+
+
+def test_a_mistyped_step_leaves_the_run_as_it_was(manifest, train, only_run):
+    train(manifest())
+    with pytest.raises(CheckpointError, match="no checkpoint of step 7"):
+        train(resume="latest@7")
+    assert observed_state(only_run()).state == "completed"
+    assert last_attempt(only_run()) == 1
+
+
+def test_the_closing_lines_name_a_run_that_can_be_found(manifest, train, only_run, capsys):
+    train(manifest({"training.steps": 1}))
+    assert f"hydra report {only_run().path}" in capsys.readouterr().out
