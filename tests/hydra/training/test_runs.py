@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hydra.errors import CheckpointError, DataError, ManifestError, RunError, RunLocked, UsageError
+from hydra.errors import CheckpointError, DataError, ManifestError, RunError, RunLocked
 from hydra.runs import (
     RunLock,
     final_record,
-    last_attempt,
     observed_state,
     read_events,
     read_metrics,
@@ -167,20 +166,6 @@ def test_resume_with_another_manifest_is_refused(manifest, train):
         train(other, resume="latest")
 
 
-def test_resume_of_nothing(train, folder):
-    (folder / "runs").mkdir()
-    with pytest.raises(RunError):
-        train(resume="latest")
-    with pytest.raises(RunError):
-        train(resume="no-such-run")
-
-
-def test_resume_of_a_step_that_is_no_number(manifest, train):
-    train(manifest({"training.steps": 1}))
-    with pytest.raises(UsageError, match="is not a step"):
-        train(resume="latest@last")
-
-
 def test_two_trainers_cannot_share_a_run(manifest, train, only_run):
     train(manifest({"training.steps": 1}))
     with RunLock.acquire(only_run().lock, attempt=1), pytest.raises(RunLocked):
@@ -294,14 +279,6 @@ def test_a_supervisors_directory_is_not_trained_over(manifest, train, only_run, 
     monkeypatch.setenv("FLEET_RUN_DIR", str(only_run().path))
     with pytest.raises(RunError, match="holds a run already"):
         train(manifest())
-
-
-def test_a_mistyped_step_leaves_the_run_as_it_was(manifest, train, only_run):
-    train(manifest())
-    with pytest.raises(CheckpointError, match="no checkpoint of step 7"):
-        train(resume="latest@7")
-    assert observed_state(only_run()).state == "completed"
-    assert last_attempt(only_run()) == 1
 
 
 def test_the_closing_lines_name_a_run_that_can_be_found(manifest, train, only_run, capsys):
