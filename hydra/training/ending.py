@@ -117,7 +117,7 @@ def _figures(session: Session, outcome: Outcome) -> list[str]:
         )
     first = outcome.first.bits_per_byte if outcome.first is not None else None
     last = outcome.last.bits_per_byte if outcome.last is not None else None
-    if first is not None and last is not None:
+    if first is not None and last is not None and outcome.last is not outcome.first:
         lines.append(f"held-out bits per byte {first:.3f} -> {last:.3f}")
     return lines
 

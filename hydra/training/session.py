@@ -128,8 +128,8 @@ def resume(options: TrainOptions, identity: Identity) -> Session:
     Raises RunError, RunLocked (it is still running), UsageError, or CheckpointError for a step that was not saved.
     """
     assert options.resume is not None
-    reference, _, step = options.resume.partition("@")
-    if step and not step.isdigit():
+    reference, at, step = options.resume.partition("@")
+    if at and not step.isdigit():
         raise UsageError(
             f"--resume {options.resume!r}: {step!r} is not a step",
             why="the part after '@' names the checkpoint to continue from",

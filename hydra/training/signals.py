@@ -1,7 +1,8 @@
 """Signals as requests: a handler only notes what was asked; the loop acts at a step boundary.
 
 TERM and the first INT ask to stop, USR1 asks for a checkpoint, a second INT aborts at once (whoever asked first), HUP
-is ignored when there is no terminal to lose. Installed before torch is imported, so that no moment of a run is deaf.
+asks to stop when a terminal closes and is ignored when there is none to lose. Installed before torch is imported, so
+that no moment of a run is deaf.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ def install() -> Requests:
     signal.signal(signal.SIGTERM, on_term)
     signal.signal(signal.SIGINT, on_interrupt)
     signal.signal(signal.SIGUSR1, on_user)
-    if not sys.stdin or not sys.stdin.isatty():
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def on_hangup(number: int, frame: FrameType | None) -> None:
+        requests.stop = requests.stop or "SIGHUP"
+
+    has_terminal = sys.stdin is not None and sys.stdin.isatty()
+    signal.signal(signal.SIGHUP, on_hangup if has_terminal else signal.SIG_IGN)
     return requests

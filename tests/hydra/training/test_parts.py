@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -31,6 +33,7 @@ def read(manifest):
     return lambda changes=None: load(manifest(changes)).runs[0].manifest
 
 
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 ALONE = Identity(rank=0, size=1, local_rank=0, local_size=1, run_directory=None, attempt=None)
 
 
@@ -69,8 +72,7 @@ def test_identity_comes_from_the_launcher(monkeypatch):
 
 
 def test_signals_raise_flags_and_a_second_interrupt_aborts():
-    heard = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in heard}
+    before = {number: signal.getsignal(number) for number in HEARD}
     try:
         requests = signals.install()
         signal.raise_signal(signal.SIGUSR1)
@@ -88,6 +90,23 @@ def test_signals_raise_flags_and_a_second_interrupt_aborts():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("terminal", "stop"), [(True, "SIGHUP"), (False, None)])
+def test_a_closing_terminal_asks_to_stop_and_a_missing_one_does_not(monkeypatch, terminal, stop):
+    class Input(io.StringIO):
+        def isatty(self):
+            return terminal
+
+    before = {number: signal.getsignal(number) for number in HEARD}
+    monkeypatch.setattr(sys, "stdin", Input())
+    try:
+        requests = signals.install()
+        signal.raise_signal(signal.SIGHUP)
+        assert requests.stop == stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,6 +19,8 @@ def test_resume_of_nothing(train, folder):
 def test_resume_of_a_step_that_is_no_number(manifest, train):
     train(manifest({"training.steps": 1}))
     with pytest.raises(UsageError, match="is not a step"):
+        train(resume="latest@")
+    with pytest.raises(UsageError, match="is not a step"):
         train(resume="latest@last")
 
 
