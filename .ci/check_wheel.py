@@ -14,12 +14,15 @@ import traceback
 from pathlib import Path
 
 PACKAGES = ("hydra", "fleet", "perf")
+#: Measurements that are kept beside the code and belong to the repository alone.
+RECORDS = Path("perf/history")
 
 
 def files(base: Path) -> set[str]:
     """Every file of the packages below `base`, as paths relative to it."""
     found = [path for package in PACKAGES for path in (base / package).rglob("*") if path.is_file()]
-    return {path.relative_to(base).as_posix() for path in found if path.suffix != ".pyc"}
+    named = [path.relative_to(base) for path in found if path.suffix != ".pyc"]
+    return {path.as_posix() for path in named if not path.is_relative_to(RECORDS)}
 
 
 def module_name(path: str) -> str:
