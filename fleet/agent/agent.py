@@ -1,0 +1,112 @@
+"""One host's agent, found by its digest, so that two versions of `fleet` never run each other's."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, Final
+
+from fleet.agent.refusals import refusal
+from fleet.errors import Busy, RemoteFailed
+from fleet.remote.archive import archive
+from fleet.ssh import Cmd, Deadline, Result, Transport
+
+_BUSY: Final = 75
+_ABSENT: Final = 77
+_NO_PYTHON: Final = 78
+
+
+class Agent:
+    """The agent of one deploy_dir on one host."""
+
+    def __init__(self, transport: Transport, deploy_dir: str, python: str = "python3") -> None:
+        """`python` names the interpreter that runs the agent, 3.8 or newer; common places are tried after it."""
+        self.transport, self.deploy_dir = transport, deploy_dir
+        self._python = python
+
+    def call(self, command: str, request: dict[str, Any], *, deadline: Deadline) -> dict[str, Any]:
+        """Send a request and return the answer.
+
+        Raises Busy when somebody else holds what is needed, the FleetError that the agent's refusal names, and
+        RemoteFailed when it broke. The request is safe to repeat if the command is (all of them are, by run id).
+        """
+        body = json.dumps(request).encode()
+        result = self._run(command, body, deadline)
+        if result.rc == _ABSENT:
+            self._put(deadline)
+            result = self._run(command, body, deadline)
+        return self._answer(command, result)
+
+    def _run(self, command: str, body: bytes, deadline: Deadline) -> Result:
+        _, digest = _archive()
+        cmd = Cmd.script("agent-run.sh", self.deploy_dir, self._python, digest, command)
+        return self.transport.exec(cmd, stdin=body, deadline=deadline)
+
+    def _put(self, deadline: Deadline) -> None:
+        data, digest = _archive()
+        cmd = Cmd.script("agent-put.sh", self.deploy_dir, self._python, digest)
+        result = self.transport.stream_in(cmd, [data], deadline=deadline)
+        if result.rc == _NO_PYTHON:
+            raise self._no_python()
+        if not result.ok:
+            raise RemoteFailed(
+                f"{self.transport.name} did not take the agent: {_words(result)}",
+                why="without it nothing can be started or asked there",
+                fix=f"see whether {self.deploy_dir} can be written and has space",
+                example=f"fleet run {self.transport.name} -- df -h",
+                host=self.transport.name,
+            )
+
+    def _answer(self, command: str, result: Result) -> dict[str, Any]:
+        name = self.transport.name
+        if result.rc == _NO_PYTHON:
+            raise self._no_python()
+        answer = _parsed(result.out)
+        if answer is None:
+            raise RemoteFailed(
+                f"the agent on {name} broke in '{command}' (status {result.rc}): {_words(result)}",
+                why="it ended without an answer",
+                fix="report it with this text, if the host has space, memory and Python 3.8 or newer",
+                example=f"fleet doctor {name}",
+                host=name,
+            )
+        if "error" in answer:
+            raise refusal(name, answer["error"], busy=result.rc == _BUSY)
+        if result.rc == _BUSY:
+            raise Busy(
+                f"{name} is busy: {answer.get('holder', answer)}",
+                why="two runs on one device would share its memory and slow each other down",
+                fix="wait for it to end, stop it, or choose other devices",
+                example=f"fleet status {name}",
+                host=name,
+            )
+        return answer
+
+    def _no_python(self) -> RemoteFailed:
+        name = self.transport.name
+        return RemoteFailed(
+            f"{name} has no Python: tried {self._python!r}, python3 on PATH, /usr/bin and /usr/local/bin",
+            why="what runs on a host is written in Python 3.8",
+            fix="install Python 3, or name it as `python` of this instance in fleet.json",
+            example='"python": "/opt/conda/bin/python"',
+            host=name,
+        )
+
+
+@cache
+def _archive() -> tuple[bytes, str]:
+    return archive()
+
+
+def _parsed(out: bytes) -> dict[str, Any] | None:
+    lines = out.splitlines()
+    try:
+        answer = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _words(result: Result) -> str:
+    lines = result.err.decode("utf-8", "replace").strip().splitlines()
+    return " | ".join(lines[-3:]) or "it said nothing"

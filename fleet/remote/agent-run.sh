@@ -1,0 +1,17 @@
+# Run a command of the agent: $1 deploy_dir, $2 Python to use (a name or a path), $3 digest of the agent, $4 command.
+# Status 77: the agent is not there; 78: no Python. Otherwise the agent's own.
+set -u
+case $1 in
+"~") root=$HOME ;;
+"~/"*) root=$HOME/${1#"~/"} ;;
+*) root=$1 ;;
+esac
+agent=$root/tools/$(printf '%.16s' "$3").pyz
+[ -f "$agent" ] || exit 77
+for python in "$2" python3 /usr/bin/python3 /usr/local/bin/python3; do
+    if command -v "$python" >/dev/null 2>&1; then
+        # Isolated and without site: the agent needs the standard library alone and starts in half the time.
+        exec "$python" -I -S "$agent" "$4"
+    fi
+done
+exit 78
