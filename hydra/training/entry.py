@@ -48,7 +48,7 @@ def _open(options: TrainOptions, who: Identity, world: World) -> Session | int:
     """
     if not world.leads:
         told = world.share(None)
-        return told if isinstance(told, int) else Session.received(told)
+        return told if isinstance(told, int) else Session.received(told, who)
     try:
         session = _opened(options, who)
     except HydraError as refused:

@@ -14,8 +14,9 @@ from hydra.training.world import World
 def restore(session: Session, state: TrainState, store: Checkpoints, journal: Journal, world: World) -> None:
     """Load weights, optimizer, counters and generators of a resumed run, and say so in its events.
 
-    A run that died before its first checkpoint begins at step 0 again, which is the same run. Raises CheckpointError
-    when the checkpoint that was named, or every one there is, fails its digests.
+    Rank 0 reads the checkpoint and the other ranks receive it, because the files are where rank 0 wrote them: hosts
+    need not share a disk. A run that died before its first checkpoint begins at step 0 again, which is the same run.
+    Raises CheckpointError when the checkpoint that was named, or every one there is, fails its digests.
     """
     if not session.resumed:
         journal.event("run.started", step=0, data={"ranks": world.size})
@@ -27,8 +28,9 @@ def restore(session: Session, state: TrainState, store: Checkpoints, journal: Jo
         step = world.share(_newest(session, store, journal) if world.leads else None)
     if step is not None:
         tensors = state.tensors()
-        record = store.load(step, tensors)
-        state.restore(record["state"], tensors)
+        stored = world.share(store.load(step, tensors)["state"] if world.leads else None)
+        world.spread(tensors.values())
+        state.restore(stored, tensors)
         journal.resumed(state.step, state.tokens)
     journal.event(
         "run.resumed",

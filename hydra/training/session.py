@@ -60,10 +60,14 @@ class Session:
         }
 
     @classmethod
-    def received(cls, facts: dict[str, Any]) -> Self:
-        """The session of a rank that does not lead, from what rank 0 shared."""
+    def received(cls, facts: dict[str, Any], identity: Identity) -> Self:
+        """The session of a rank that does not lead, from what rank 0 shared.
+
+        On another host than rank 0's, the run directory is the one that this host's supervisor made.
+        """
+        own = identity.run_directory
         return cls(
-            run=RunDirectory(Path(facts["path"])),
+            run=RunDirectory(Path(facts["path"])) if own is None else RunDirectory.adopt(own),
             manifest=from_tree(facts["manifest"]).runs[0].manifest,
             origins=facts["origins"],
             attempt=facts["attempt"],

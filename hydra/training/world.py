@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -43,6 +44,13 @@ class World:
             buffer = torch.frombuffer(bytearray(text), dtype=torch.uint8)
         dist.broadcast(buffer, 0)
         return json.loads(buffer.numpy().tobytes())
+
+    def spread(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Fill the tensors of every rank, in place, with those of the leading one."""
+        if self.size > 1:
+            for tensor in tensors:
+                # As bytes, because not every backend knows every type.
+                dist.broadcast(tensor.reshape(-1).view(torch.uint8), 0)
 
     def largest(self, values: list[int]) -> list[int]:
         """Element-wise maximum of small host integers over all ranks."""

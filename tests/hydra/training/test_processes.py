@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -139,6 +140,46 @@ def test_two_processes_equal_one_at_the_same_global_batch(manifest, train, folde
         == 0
     )
     assert [row["samples"] for row in read_metrics(second.metrics).rows][-2:] == [13 * 4, 14 * 4]
+
+
+def hosts(trainer: Path, folder: Path, attempt: int, *arguments: str) -> list[subprocess.CompletedProcess[str]]:
+    """Train with two ranks that share no directory, as on two hosts: each has a run directory of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    started = []
+    for rank in (0, 1):
+        identity = {"RANK": rank, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1"}
+        identity |= {"MASTER_PORT": port, "FLEET_RUN_DIR": folder / f"host{rank}" / "run", "FLEET_ATTEMPT": attempt}
+        command = [sys.executable, str(trainer), *(text.replace("HOST", f"host{rank}") for text in arguments)]
+        env = os.environ | {name: str(value) for name, value in identity.items()}
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, env=env, cwd=folder, stdout=pipe, stderr=pipe, text=True))
+    said = [process.communicate(timeout=120) for process in started]
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, *texts)
+        for process, texts in zip(started, said, strict=True)
+    ]
+
+
+def test_hosts_that_share_no_disk_resume_from_the_checkpoint_of_rank_0(manifest, train, folder):
+    alone = manifest({"runs.directory": str(folder / "one")}, "one.yaml")
+    train(alone)
+    script = ROOT / "trainer.py"
+    for done in hosts(script, folder, 1, str(manifest({"training.steps": 6, "checkpoint.every": 6}))):
+        assert done.returncode == 0, done.stderr
+    assert not list((folder / "host1" / "run" / "checkpoints").glob("step-*"))
+    longer = ["--set", "training.steps=12", "--changed", "training.steps"]
+    for done in hosts(script, folder, 2, "--resume", str(folder / "HOST" / "run"), *longer):
+        assert done.returncode == 0, done.stderr
+    whole = read_metrics(RunDirectory(next((folder / "one").iterdir())).metrics).rows
+    parts = read_metrics(folder / "host0" / "run" / "metrics.jsonl").rows
+    assert [row["step"] for row in parts] == list(range(1, 13))
+    # The schedule is constant, so two parts of 6 steps are the 12 steps of one process, up to rounding.
+    assert len(whole) == 12
+    for one, two in zip(whole, parts, strict=True):
+        assert two["samples"] == one["samples"]
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert (folder / "host1" / "run" / "log" / "rank-1.log").exists()
 
 
 def test_ranks_that_are_refused_end_with_one_message_and_one_code(manifest, folder):
