@@ -12,7 +12,7 @@ _KINDS: Final[dict[str, type[FleetError]]] = {
 
 
 def refusal(host: str, parts: dict[str, Any], *, busy: bool = False) -> FleetError:
-    """The error for `{"kind", "what", "why", "fix", "example"?}` as the agent said it; unknown kinds are RemoteFailed."""
+    """The error for `{"kind", "what", "why", "fix", "example"?}` in the agent's words; other kinds are RemoteFailed."""
     kind = _KINDS.get(str(parts.get("kind", "busy" if busy else "remote")), RemoteFailed)
     return kind(
         f"{host}: {parts.get('what', 'refused')}",

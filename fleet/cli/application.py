@@ -1,0 +1,163 @@
+"""The program `fleet`: finds the command, imports its module, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from fleet.cli.commands import COMMANDS, Entry
+from fleet.cli.ending import Ended
+from fleet.cli.envelope import failure
+from fleet.cli.options import Invocation, split
+from hydra.errors import HydraError
+
+INTERRUPTED: Final = 130
+_USAGE: Final = 2
+_HELP: Final = """Train on hosts that you reach over SSH. Without a command: an overview of hosts and live runs.
+
+Hosts are described in fleet.json (`fleet config example` prints one). The options below may stand before or after the
+command; what follows `--` is passed on untouched. `fleet COMMAND --help` tells more."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name and summary, and imports one only to run it or to show its help."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Put the real command in the place of its stand-in, then resolve as usual."""
+        if args and args[0] in COMMANDS:
+            entry = COMMANDS[args[0]]
+            if isinstance(ctx.obj, Invocation) and ctx.obj.rest and not entry.rest:
+                ctx.fail(f"`fleet {args[0]}` takes nothing after --, and got {shlex.join(ctx.obj.rest)}")
+            self.commands[args[0]] = loaded(args[0], entry)
+        return super().resolve_command(ctx, args)
+
+
+def loaded(name: str, entry: Entry) -> Any:
+    """The real command of an entry of the table."""
+    module = importlib.import_module(entry.module)
+    if entry.group:
+        application = module.app
+    else:
+        application = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        application.command(name)(guarded(module.command))
+    command = get_command(application)
+    command.name = name
+    return command
+
+
+def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A command whose errors become messages and exit codes, and whose interruption ends with 130."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except HydraError as error:
+            context: typer.Context | None = next((value for value in args if isinstance(value, typer.Context)), None)
+            context = context or options.get("ctx")
+            invocation: Invocation = context.obj if context is not None else Invocation()
+            command = context.info_name if context is not None else None
+            _tell(error, command or "fleet", invocation)
+            raise Ended(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise Ended(INTERRUPTED) from None
+
+    return call
+
+
+def _tell(error: HydraError, command: str, invocation: Invocation) -> None:
+    if invocation.json:
+        typer.echo(failure(command, [error]))
+    typer.echo(f"{type(error).__name__}: {error}", err=True)
+
+
+def application() -> typer.Typer:
+    """The typer application, with a stand-in for every command."""
+    app = typer.Typer(
+        cls=LazyGroup,
+        invoke_without_command=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=_HELP,
+    )
+    app.callback()(_options)
+    for name, entry in COMMANDS.items():
+        app.command(name, help=entry.summary)(_stand_in)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line and exit with its code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    ours, rest = split(given)
+    if "-vv" not in ours:
+        sys.excepthook = _bug
+    try:
+        get_command(application())(args=ours, prog_name="fleet", obj=rest)
+    except SystemExit as ending:
+        # Said by the parser on stderr, before any command could answer in JSON.
+        if ending.code == _USAGE and "--json" in ours and not isinstance(ending, Ended):
+            typer.echo(failure("fleet", [], usage="the command line was not understood; stderr says why"))
+        raise
+
+
+def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say in one line what broke; Python then exits with 1."""
+    typer.echo(
+        f"a bug in fleet: {kind.__name__}: {error}\nrun it again with -vv for the trace, and report it", err=True
+    )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import hydra
+
+        typer.echo(f"fleet {hydra.__version__}")
+        raise typer.Exit
+
+
+def _options(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The fleet.json; looked for upwards from here when absent.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object (streams: one a line).")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No remarks and no progress on stderr.")] = False,
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="More on stderr; -vv with traces.")] = 0,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SEC", min=0.1, help="Limit for the whole command, in seconds.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Hosts worked on at once.")] = 32,
+    watch: Annotated[
+        float | None, typer.Option(metavar="SEC", min=0.5, help="Without a command: repeat the overview.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+    ctx.obj = Invocation(config, as_json, dry_run, yes, quiet, verbose, not no_color, timeout, jobs, tuple(ctx.obj or ()))
+    if ctx.invoked_subcommand is None:
+        overview = importlib.import_module("fleet.cli.overview")
+        guarded(overview.command)(ctx, watch)
+    elif watch is not None:
+        raise typer.BadParameter("it belongs to the overview, `fleet --watch SEC`", param_hint="--watch")
+
+
+def _stand_in() -> None:
+    raise AssertionError("a stand-in is replaced by its command before it could run")

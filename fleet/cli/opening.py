@@ -1,0 +1,13 @@
+"""Opens the session that a command works in."""
+
+from __future__ import annotations
+
+import sys
+
+from fleet.cli.options import Invocation
+from fleet.control.session import Session
+
+
+def opened(invocation: Invocation) -> Session:
+    """The session of the fleet.json that the options name or that lies above the working directory."""
+    return Session.open(invocation.config, jobs=invocation.jobs, timeout=invocation.timeout, argv=sys.argv)

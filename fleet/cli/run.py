@@ -1,0 +1,161 @@
+"""`fleet run`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+import typer
+
+from fleet.cli.ending import Ended
+from fleet.cli.envelope import envelope, failure
+from fleet.cli.opening import opened
+from fleet.cli.options import Invocation
+from fleet.cli.targets import AllOption, TargetArgument
+from fleet.control.commands import RemoteCommand, run, shell
+from fleet.control.report import exit_code
+from fleet.errors import FleetError, Usage
+from fleet.ssh import Stream
+
+#: What OpenSSH, too, answers when it failed and not the remote command.
+OURS: Final = 255
+
+
+def command(
+    ctx: typer.Context,
+    target: TargetArgument = None,
+    everywhere: AllOption = False,
+    cwd: Annotated[str | None, typer.Option(metavar="DIR", help="Folder to run in; the login folder if absent.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="A variable for it. Not visible in the host's process list.")
+    ] = None,
+    as_shell: Annotated[bool, typer.Option("--shell", help="Take one text and give it to the remote shell.")] = False,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Pass our stdin on (one host).")] = False,
+) -> None:
+    """Run a command on hosts: fleet run TARGET -- CMD...
+
+    Arguments arrive as they were given here. On one host the exit code is the command's own (128 + n after a signal),
+    and 255 when fleet itself failed; on several hosts lines carry the host's name.
+    """
+    invocation: Invocation = ctx.obj
+    try:
+        wanted = RemoteCommand(_argv(invocation.rest, as_shell), cwd, _variables(env or []))
+        with opened(invocation) as session:
+            names = session.names(target, everything=everywhere)
+            if stdin and len(names) > 1:
+                raise Usage(
+                    f"--stdin with {len(names)} hosts",
+                    why="input can be read once",
+                    fix="name one host",
+                    example="fleet run box --stdin -- tar -x < code.tar",
+                )
+            if invocation.dry_run:
+                for name in names:
+                    typer.echo(f"{name}: {wanted.cmd().line()}")
+                raise Ended(0)
+            printer = _Printer(len(names) > 1, invocation.json)
+            report = run(session, names, wanted, printer.take, _input if stdin else None)
+            printer.flush()
+    except FleetError as error:
+        if invocation.json:
+            typer.echo(failure("run", [error]))
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise Ended(OURS if error.exit_code != Usage.exit_code else error.exit_code) from None
+    if invocation.json:
+        rows = {name: {"rc": rc, **printer.collected(name)} for name, rc in report.rows.items()}
+        typer.echo(envelope("run", rows, report.errors))
+    else:
+        for error in report.errors:
+            typer.echo(f"{type(error).__name__}: {error}", err=True)
+    if len(names) == 1:
+        raise Ended(OURS if report.errors else next(iter(report.rows.values())))
+    failed = sum(rc != 0 for rc in report.rows.values())
+    if failed and not report.errors:
+        raise Ended(8 if failed == len(report.rows) else 7)
+    raise Ended(7 if failed else exit_code(report))
+
+
+def _argv(words: tuple[str, ...], as_shell: bool) -> tuple[str, ...]:
+    if not words:
+        raise Usage(
+            "there is no command",
+            why="what follows -- is run, and nothing does",
+            fix="put the command after --",
+            example="fleet run box -- df -h",
+        )
+    if not as_shell:
+        return words
+    if len(words) != 1:
+        raise Usage(
+            f"--shell takes one text, not {len(words)}",
+            why="joining words with spaces would change what they mean",
+            fix="quote the whole command line",
+            example="fleet run box --shell -- 'ls *.log | wc -l'",
+        )
+    return shell(words[0])
+
+
+def _variables(pairs: list[str]) -> dict[str, str]:
+    held: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise Usage(
+                f"--env {name}: there is no =",
+                why="a variable needs a value",
+                fix="give NAME=VALUE",
+                example="--env LEVEL=debug",
+            )
+        held[name] = value
+    return held
+
+
+def _input() -> Iterator[bytes]:
+    while piece := sys.stdin.buffer.read1(1 << 16):
+        yield piece
+
+
+class _Printer:
+    """Takes output of several hosts: passes it on, in whole lines with the host's name, or collects it for JSON."""
+
+    def __init__(self, prefixed: bool, collecting: bool) -> None:
+        self._prefixed, self._collecting = prefixed, collecting
+        self._held: dict[tuple[str, Stream], bytes] = {}
+        self._guard = threading.Lock()
+
+    def take(self, name: str, stream: Stream, piece: bytes) -> None:
+        """Output of a host, from any thread."""
+        with self._guard:
+            if not self._prefixed and not self._collecting:
+                self._write(stream, piece)
+                return
+            held = self._held.get((name, stream), b"") + piece
+            if self._collecting:
+                self._held[name, stream] = held
+                return
+            *lines, rest = held.split(b"\n")
+            self._held[name, stream] = rest
+            for line in lines:
+                self._write(stream, name.encode() + b" | " + line + b"\n")
+
+    def flush(self) -> None:
+        """Print what ended without a newline."""
+        if self._collecting:
+            return
+        for (name, stream), rest in self._held.items():
+            if rest:
+                self._write(stream, name.encode() + b" | " + rest + b"\n")
+
+    def collected(self, name: str) -> dict[str, str]:
+        """What a host said, as text."""
+        return {
+            stream: self._held.get((name, stream), b"").decode("utf-8", "replace") for stream in ("out", "err")
+        }
+
+    @staticmethod
+    def _write(stream: Stream, data: bytes) -> None:
+        target = sys.stdout.buffer if stream == "out" else sys.stderr.buffer
+        target.write(data)
+        target.flush()

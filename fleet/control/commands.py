@@ -1,0 +1,83 @@
+"""Commands of the user's own on hosts: `fleet run`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from fleet.control.report import Report
+from fleet.control.session import Session
+from fleet.errors import Usage
+from fleet.ssh import Cmd, Deadline, Stream
+
+#: Seconds that a command may take when nobody said otherwise.
+LIMIT: Final = 24 * 3600.0
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCommand:
+    """What to run. `env` holds values that must not be seen by others of the host: they travel over stdin."""
+
+    argv: tuple[str, ...]
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def cmd(self) -> Cmd:
+        """The command, wrapped so that it takes its variables from stdin first if it has any."""
+        if not self.env:
+            return Cmd(self.argv, self._folder())
+        wrapped = Cmd.script("run-with-env.sh", *self.argv)
+        return Cmd(wrapped.argv, self._folder())
+
+    def preamble(self) -> bytes:
+        """What must stand before the command's own stdin. Raises Usage for a variable that cannot be sent."""
+        if not self.env:
+            return b""
+        for name, value in self.env.items():
+            if not _NAME.fullmatch(name) or "\n" in value or "\0" in value:
+                raise Usage(
+                    f"--env {name}: cannot be sent",
+                    why="a name is letters, digits and _, and a value is one line",
+                    fix="give NAME=VALUE",
+                    example="fleet run box --env LEVEL=debug -- ./tool",
+                )
+        return ("".join(f"{name}={value}\n" for name, value in self.env.items()) + "\n").encode()
+
+    def _folder(self) -> str | None:
+        """Commands begin in the login folder, so a path below `~` is one relative to it."""
+        if self.cwd in (None, "~", "~/"):
+            return None
+        assert self.cwd is not None
+        return self.cwd.removeprefix("~/")
+
+
+def shell(text: str) -> tuple[str, ...]:
+    """The arguments that hand one text to the remote shell."""
+    return ("sh", "-c", text)
+
+
+def run(
+    session: Session,
+    names: Sequence[str],
+    command: RemoteCommand,
+    sink: Callable[[str, Stream, bytes], None],
+    stdin: Callable[[], Iterable[bytes]] | None = None,
+) -> Report[int]:
+    """Run a command on hosts; output goes to `sink` with the host's name as it comes. The rows are exit statuses."""
+    cmd, preamble = command.cmd(), command.preamble()
+
+    def on_host(name: str, deadline: Deadline) -> int:
+        transport = session.transport(name, deadline)
+        if stdin is None:
+            return transport.exec(
+                cmd, stdin=preamble, deadline=deadline, sink=lambda stream, piece: sink(name, stream, piece)
+            ).rc
+        chunks = (piece for part in ([preamble], stdin()) for piece in part)
+        return transport.stream_in(
+            cmd, chunks, deadline=deadline, sink=lambda stream, piece: sink(name, stream, piece)
+        ).rc
+
+    return session.each(names, on_host, LIMIT)

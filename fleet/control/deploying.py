@@ -1,0 +1,125 @@
+"""Deploying, rolling back and pruning, on several hosts at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fleet.control.report import Report
+from fleet.control.session import Session
+from fleet.release import Deployed, Limits, PlanStep, Tree, deploy, plan_deploy, scan
+from fleet.ssh import Deadline
+
+MIB: Final = 1 << 20
+#: Bytes a second below which a link is not worth waiting for; with four times the estimate and 30 s it is the limit.
+_SLOW: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOptions:
+    """What the user said about a deploy."""
+
+    ref: str | None = None
+    """A commit; the work tree if absent."""
+    switch: bool = True
+    """Whether the release becomes the current one."""
+    max_size: int | None = None
+    """Bytes; absent: what fleet.json allows."""
+
+
+class TreeOnce:
+    """The project's tree, scanned once however many hosts it goes to, while their connections are being opened."""
+
+    def __init__(self, session: Session, options: DeployOptions) -> None:
+        self._session, self._options = session, options
+        self._guard = threading.Lock()
+        self._tree: Tree | None = None
+
+    def get(self) -> Tree:
+        """The tree. Raises what scanning raises."""
+        with self._guard:
+            if self._tree is None:
+                session = self._session
+                limits = [instance.limits.max_upload_mib for instance in session.inventory.instances.values()]
+                self._tree = scan(
+                    session.root,
+                    ref=self._options.ref,
+                    cache=session.workspace.cache_folder,
+                    max_size=self._options.max_size or max(limits) * MIB,
+                    never=session.secret_files(),
+                )
+            return self._tree
+
+
+def deploy_all(
+    session: Session,
+    names: Sequence[str],
+    options: DeployOptions,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Report[Deployed]:
+    """Send the project to hosts and make it current. A failure on one does not stop the others."""
+    session.pool.open(names)
+    tree = TreeOnce(session, options)
+    tree.get()
+    report = session.each(
+        names, lambda name, deadline: deploy_tree(session, name, tree, options, deadline, on_progress), _limit(tree)
+    )
+    _record(session, names, report)
+    warnings = [*tree.get().warnings]
+    warnings += [f"{name}: {text}" for name, row in report.rows.items() for text in row.warnings if text not in warnings]
+    return Report(report.rows, report.errors, tuple(warnings))
+
+
+def deploy_tree(
+    session: Session,
+    name: str,
+    tree: TreeOnce,
+    options: DeployOptions,
+    deadline: Deadline,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Deployed:
+    """Deploy one tree to one host."""
+    instance = session.instance(name)
+    return deploy(
+        session.transport(name, deadline),
+        tree.get(),
+        instance.deploy_dir,
+        switch=options.switch,
+        limits=Limits(keep_releases=instance.limits.keep_releases),
+        deadline=deadline,
+        on_progress=None if on_progress is None else lambda sent, total: on_progress(name, sent, total),
+        python=session.python(name),
+    )
+
+
+def plan_all(session: Session, names: Sequence[str], options: DeployOptions) -> Report[tuple[PlanStep, ...]]:
+    """What a deploy would do, step by step; nothing is changed on either side."""
+    session.pool.open(names)
+    tree = TreeOnce(session, options)
+    tree.get()
+
+    def on_host(name: str, deadline: Deadline) -> tuple[PlanStep, ...]:
+        transport = session.transport(name, deadline)
+        return plan_deploy(
+            transport,
+            tree.get(),
+            session.instance(name).deploy_dir,
+            switch=options.switch,
+            deadline=deadline,
+            python=session.python(name),
+        )
+
+    return session.each(names, on_host, 120.0)
+
+
+def _limit(tree: TreeOnce) -> float:
+    return 30.0 + 4.0 * tree.get().size / _SLOW
+
+
+def _record(session: Session, names: Sequence[str], report: Report[Deployed]) -> None:
+    changed = [name for name, row in report.rows.items() if row.action != "noop"]
+    words = [f"{name} {row.action} {row.release}" for name, row in report.rows.items()]
+    words += [f"{error.host} failed: {error.what}" for error in report.errors]
+    session.record("deploy", names, "; ".join(words), on_hosts=changed)

@@ -1,0 +1,160 @@
+"""Starting one run on one host: from a plan to a supervisor that says that it lives."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fleet.control.admission import admit
+from fleet.control.deploying import DeployOptions, deploy_to
+from fleet.control.planning import Plan, TrainOptions, plan
+from fleet.control.secrets import send_secrets
+from fleet.control.session import Session
+from fleet.control.setting_up import setup_on
+from fleet.environment import Ready
+from fleet.errors import RemoteFailed
+from fleet.health import HostReport, probe
+from fleet.inventory.profiles import Setting
+from fleet.ssh import Deadline
+from hydra.runs import RunId
+
+#: Seconds for a start in all: code, environment and the first lines of the trainer.
+LIMIT: Final = 4 * 3600.0
+#: Seconds after which a trainer that lives but says nothing counts as started.
+CONFIRM: Final = 10.0
+_NOTHING: Final[Callable[[str], None]] = lambda _: None  # noqa: E731
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run whose supervisor reported that it runs."""
+
+    run: str
+    attempt: int
+    hosts: tuple[str, ...]
+    gpus: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    resumed_from: int | None
+    state: str
+    confirmed: str | None
+    """`line`: the trainer said something; `alive`: it lived for 10 s without a word; None: it had ended already."""
+    release: str | None = None
+    environment: str | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def train(
+    session: Session, name: str, options: TrainOptions, on_progress: Callable[[str], None] = _NOTHING
+) -> Started:
+    """Start one run on one host.
+
+    Raises what planning, preflight, deploying and setting up raise; Busy when the devices are taken; RemoteFailed with
+    the last lines when the trainer died at once.
+    """
+    deadline = session.deadline(LIMIT)
+    instance = session.instance(name)
+    transport = session.transport(name, deadline)
+    report = probe(transport, instance.deploy_dir, runs=5, detail=True, deadline=deadline)
+    planned = plan(session, name, options, report)
+    warnings = admit(session, name, report, planned, options, deadline)
+    release, ready = prepared(session, name, options.deploy, deadline, on_progress)
+    request = launch_request(session, planned, options, str(RunId.draw(planned.chosen.name)), release, ready, report)
+    answer = session.agent(name, deadline).call("start", request, deadline=deadline)
+    started = confirmed(name, answer, planned, release, ready)
+    session.record("train", [name], f"started {started.run}")
+    return Started(**{**vars(started), "warnings": (*started.warnings, *warnings)})
+
+
+def prepared(
+    session: Session, name: str, deploying: bool, deadline: Deadline, on_progress: Callable[[str], None]
+) -> tuple[str | None, Ready]:
+    """The release and the environment that a run will use, made if they are missing. No release: the current one."""
+    release: str | None = None
+    if deploying:
+        deployed = deploy_to(session, name, DeployOptions(), deadline)
+        release = deployed.release
+        on_progress(f"{name}: release {release} ({deployed.action})")
+    ready = setup_on(session, name, release, deadline, on_progress)
+    send_secrets(session, name, deadline)
+    return release, ready
+
+
+def launch_request(
+    session: Session, planned: Plan, options: TrainOptions, run: str, release: str | None, ready: Ready,
+    report: HostReport,
+) -> dict[str, Any]:  # fmt: skip
+    """What the supervisor is told."""
+    instance = session.instance(planned.host)
+    devices = planned.choice.devices
+    return {
+        "schema": 1,
+        "run": run,
+        "name": planned.chosen.name,
+        "attempt": 1,
+        "deploy_dir": instance.deploy_dir,
+        "release": release,
+        "environment": ready.environment,
+        "python": ready.python,
+        "argv": list(planned.argv),
+        "resume_argv": ["trainer.py", "--resume", "{run_dir}"],
+        "env": dict(instance.env),
+        "secrets": session.secret_set if instance.secrets else None,
+        "gpus": [{"index": gpu.index, "uuid": gpu.uuid} for gpu in devices],
+        "nproc": planned.nproc,
+        "max_restarts": options.max_restarts,
+        "confirm_seconds": CONFIRM,
+        "record": record(planned, release, ready, report),
+    }
+
+
+def record(planned: Plan, release: str | None, ready: Ready, report: HostReport) -> dict[str, Any]:
+    """The reproducibility record: everything that decided this run and is not in its manifest."""
+    return {
+        "argv": list(planned.argv),
+        "settings": [{"name": row.name, "value": row.value, "from": row.origin} for row in planned.settings],
+        "profile": planned.choice.profile.name,
+        "host": planned.host,
+        "release": release,
+        "environment": {"id": ready.environment, "mode": ready.mode, "torch": ready.torch, "packages": ready.packages},
+        "hardware": report.hardware(),
+        "controller": {"user": getpass.getuser(), "host": socket.gethostname()},
+    }
+
+
+def confirmed(
+    name: str, answer: dict[str, Any], planned: Plan, release: str | None, ready: Ready, resumed_from: int | None = None
+) -> Started:
+    """Judge the supervisor's answer. Raises RemoteFailed with the last lines if the trainer is dead already."""
+    if answer["state"] in ("failed", "oom", "killed"):
+        exit = answer.get("exit") or {}
+        lines = "\n    ".join(answer.get("lines") or ["(it printed nothing)"])
+        raise RemoteFailed(
+            f"run {answer['run']} on {name} {answer['state']} at once ({ending(exit)}); its last lines:\n    {lines}",
+            why="the trainer ended before it could train",
+            fix="read the lines above; the whole log is on the host",
+            example=f"fleet logs {name} --run {answer['run']}",
+            host=name,
+        )
+    return Started(
+        run=answer["run"],
+        attempt=answer["attempt"],
+        hosts=(name,),
+        gpus=tuple(gpu.uuid or str(gpu.index) for gpu in planned.choice.devices),
+        settings=planned.settings,
+        resumed_from=resumed_from,
+        state=answer["state"],
+        confirmed=answer.get("confirmed"),
+        release=release,
+        environment=ready.environment,
+    )
+
+
+def ending(exit: dict[str, Any]) -> str:
+    """An exit in a few words."""
+    if exit.get("signal") is not None:
+        return f"signal {exit['signal']}"
+    kind = f", {exit['kind']}" if exit.get("kind") else ""
+    return f"exit {exit.get('code')}{kind}"

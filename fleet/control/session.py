@@ -1,0 +1,141 @@
+"""One use of a fleet: its inventory, its connections, its records. Every use case works on one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from fleet.agent import Agent
+from fleet.control.endpoints import endpoint
+from fleet.control.report import Report
+from fleet.errors import FleetError
+from fleet.inventory import Instance, Inventory, Purpose, Targets, find, load, resolve
+from fleet.redaction import Redactor
+from fleet.ssh import Cmd, Deadline, Pool, Transport, fan_out
+from fleet.workspace import AuditRecord, LogCache, Workspace
+
+T = TypeVar("T")
+#: Seconds to write one line into the audit log of a host.
+_AUDIT: Final = 20.0
+
+
+class Session:
+    """Connections are opened when they are first needed and closed with the session."""
+
+    def __init__(
+        self, inventory: Inventory, *, jobs: int = 32, timeout: float | None = None, argv: Sequence[str] = ()
+    ) -> None:
+        """`timeout` limits the whole session in seconds; `argv` is what the audit log says was asked."""
+        self.inventory, self.jobs = inventory, jobs
+        self.root: Path = inventory.path.parent
+        self.workspace = Workspace.beside(inventory.path)
+        self.redactor = Redactor()
+        self._secrets: set[str] = set()
+        self._argv = tuple(argv)
+        self._limit = None if timeout is None else Deadline.after(timeout)
+        known_hosts = self.workspace.known_hosts
+        self.pool = Pool({name: endpoint(inventory, name, known_hosts) for name in inventory.instances})
+
+    @classmethod
+    def open(
+        cls,
+        config: Path | None = None,
+        *,
+        start: Path | None = None,
+        jobs: int = 32,
+        timeout: float | None = None,
+        argv: Sequence[str] = (),
+    ) -> Self:
+        """The session of a fleet.json: `config`, or the nearest one at `start` (the working folder) or above."""
+        path = find(start or Path.cwd(), config)
+        return cls(load(path, Workspace.beside(path).cache), jobs=jobs, timeout=timeout, argv=argv)
+
+    def instance(self, name: str) -> Instance:
+        """What fleet.json says of an instance."""
+        return self.inventory.instances[name]
+
+    def python(self, name: str) -> str:
+        """The interpreter that runs our own programs on a host."""
+        python = self.instance(name).python
+        return "python3" if python == "auto" else python
+
+    def targets(self, text: str | None, *, purpose: Purpose, everything: bool = False) -> Targets:
+        """What a command line names. Raises Usage, listing what there is."""
+        return resolve(self.inventory, text, purpose=purpose, all=everything)
+
+    def names(self, text: str | None, *, everything: bool = False, purpose: Purpose = "look") -> tuple[str, ...]:
+        """The hosts that a command line names, where a group means its members."""
+        return tuple(one.name for one in self.targets(text, purpose=purpose, everything=everything).instances)
+
+    def secret_files(self) -> frozenset[str]:
+        """Files of secrets, as fleet.json writes them: they are never deployed, whoever tracks them."""
+        return frozenset(one.secrets.file for one in self.inventory.instances.values() if one.secrets is not None)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Values that must not appear in anything written from now on."""
+        self._secrets.update(secrets)
+        self.redactor = Redactor(self._secrets)
+
+    @cached_property
+    def logs(self) -> LogCache:
+        """What was followed of logs."""
+        return self.workspace.logs()
+
+    def deadline(self, seconds: float) -> Deadline:
+        """The end of so many seconds, or of the session's own limit if that comes first."""
+        return Deadline.after(seconds) if self._limit is None else self._limit.sooner(seconds)
+
+    def transport(self, name: str, deadline: Deadline) -> Transport:
+        """The connection to a host, opened at most once and again after a cut. Raises what opening it can raise."""
+        return self.pool.get(name, deadline)
+
+    def agent(self, name: str, deadline: Deadline) -> Agent:
+        """The agent of a host."""
+        return Agent(self.transport(name, deadline), self.instance(name).deploy_dir, self.python(name))
+
+    def each(self, names: Sequence[str], job: Callable[[str, Deadline], T], seconds: float) -> Report[T]:
+        """Do the same on several hosts at once. Every host gets a row or an error, in the order of the names."""
+        deadline = self.deadline(seconds)
+        rows: dict[str, T] = {}
+        errors: dict[str, FleetError] = {}
+        for outcome in fan_out(names, lambda name: job(name, deadline), jobs=self.jobs, deadline=deadline):
+            if outcome.error is not None:
+                errors[outcome.name] = outcome.error.on(outcome.name)
+            else:
+                rows[outcome.name] = outcome.value  # type: ignore[assignment]
+        return Report(
+            {name: rows[name] for name in names if name in rows},
+            tuple(errors[name] for name in names if name in errors),
+        )
+
+    def record(self, action: str, targets: Sequence[str], result: str, *, on_hosts: Sequence[str] = ()) -> Report[bool]:
+        """Write down what was changed and how it ended: here, and in the audit log of each of `on_hosts`.
+
+        Raises Usage if it cannot be kept here; a host that cannot keep it is an error of the report.
+        """
+        record = AuditRecord.of(
+            action, argv=self._argv, targets=targets, result=self.redactor.text(result), redactor=self.redactor
+        )
+        self.workspace.audit(record)
+        line = record.line()
+
+        def on_host(name: str, deadline: Deadline) -> bool:
+            cmd = Cmd.script("audit-append.sh", self.instance(name).deploy_dir)
+            return self.transport(name, deadline).exec(cmd, stdin=line, deadline=deadline).ok
+
+        return self.each(on_hosts, on_host, _AUDIT)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,86 @@
+"""Environments on hosts, as fleet.json asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from fleet.control.report import Report
+from fleet.control.session import Session
+from fleet.environment import PinnedUv, Ready, setup
+from fleet.errors import NotFound
+from fleet.release import releases
+from fleet.ssh import Deadline
+
+#: Seconds for an installation.
+LIMIT: Final = 2 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class SetupOptions:
+    """What the user said about a set-up."""
+
+    python: str | None = None
+    """Interpreter to build on; absent: what fleet.json says."""
+    mode: Literal["auto", "reuse", "isolated"] = "auto"
+    offline: bool = False
+    recreate: bool = False
+
+
+def setup_all(
+    session: Session, names: Sequence[str], options: SetupOptions, on_progress: Callable[[str], None]
+) -> Report[Ready]:
+    """Make the environment of each host's current release."""
+    session.pool.open(names)
+    report = session.each(
+        names, lambda name, deadline: setup_on(session, name, None, deadline, on_progress, options), LIMIT
+    )
+    words = [f"{name} {row.action} {row.environment}" for name, row in report.rows.items()]
+    words += [f"{error.host} failed: {error.what}" for error in report.errors]
+    built = [name for name, row in report.rows.items() if row.action != "ready"]
+    session.record("setup", names, "; ".join(words), on_hosts=built)
+    return report
+
+
+def setup_on(
+    session: Session,
+    name: str,
+    release: str | None,
+    deadline: Deadline,
+    on_progress: Callable[[str], None],
+    options: SetupOptions | None = None,
+) -> Ready:
+    """Make the environment that a release needs on one host; without a release, the current one's."""
+    options = options or SetupOptions()
+    instance = session.instance(name)
+    transport = session.transport(name, deadline)
+    uv = None if instance.uv is None else PinnedUv(session.root / instance.uv.path, instance.uv.sha256)
+    return setup(
+        transport,
+        instance.deploy_dir,
+        release or current_release(session, name, deadline),
+        python=options.python or instance.python,
+        mode=options.mode,
+        uv=uv,
+        offline=options.offline,
+        recreate=options.recreate,
+        wheels=session.workspace.cache_folder / "wheels",
+        deadline=deadline,
+        on_progress=lambda line: on_progress(f"{name}: {line}"),
+    )
+
+
+def current_release(session: Session, name: str, deadline: Deadline) -> str:
+    """The release that `current` points to. Raises NotFound."""
+    rows = releases(session.transport(name, deadline), session.instance(name).deploy_dir, deadline=deadline)
+    for row in rows:
+        if row.current:
+            return row.release
+    raise NotFound(
+        f"{name} has no current release",
+        why="an environment is made for what a release needs",
+        fix="deploy first",
+        example=f"fleet deploy {name}",
+        host=name,
+    )

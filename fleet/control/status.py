@@ -1,0 +1,59 @@
+"""Looking at hosts: state, devices, runs, health."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from fleet.control.report import Report
+from fleet.control.session import Session
+from fleet.errors import FleetError
+from fleet.health import HostReport, failed, probe
+from fleet.ssh import Deadline
+
+#: Seconds for one host, a hung nvidia-smi included.
+LIMIT: Final = 30.0
+_KIND: Final = "gpus"
+_KEY: Final = "last-good"
+
+
+def status(
+    session: Session, names: Sequence[str], *, detail: bool = False, before: dict[str, HostReport] | None = None
+) -> Report[HostReport]:
+    """Look at hosts, one exec each. Every host has a row: those that could not be asked say why.
+
+    The errors are those of hosts that could not be asked. The devices of healthy hosts are remembered, so that one
+    that vanishes is noticed.
+    """
+    known = _known(session)
+
+    def on_host(name: str, deadline: Deadline) -> HostReport:
+        return probe(
+            session.transport(name, deadline),
+            session.instance(name).deploy_dir,
+            runs=5 if detail else 1,
+            detail=detail,
+            deadline=deadline,
+            known_gpus=known.get(name, ()),
+            before=(before or {}).get(name),
+        )
+
+    report = session.each(names, on_host, LIMIT)
+    errors: dict[str, FleetError] = {str(error.host): error for error in report.errors}
+    rows = {name: report.rows[name] if name in report.rows else failed(name, errors[name]) for name in names}
+    _remember(session, known, report.rows)
+    return Report(rows, report.errors)
+
+
+def _known(session: Session) -> dict[str, list[str]]:
+    kept = session.workspace.cache.get(_KIND, _KEY)
+    found: dict[str, list[str]] = json.loads(kept) if kept else {}
+    return found
+
+
+def _remember(session: Session, known: dict[str, list[str]], rows: dict[str, HostReport]) -> None:
+    good = {name: list(row.uuids) for name, row in rows.items() if row.state == "up" and row.gpus}
+    merged = known | good
+    if merged != known:
+        session.workspace.cache.put(_KIND, _KEY, json.dumps(merged).encode())

@@ -1,0 +1,111 @@
+"""Stopping runs, and proving what was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fleet.control.finding import Found, live_runs
+from fleet.control.report import Report
+from fleet.control.session import Session
+from fleet.errors import FleetError, StopIncomplete, Usage
+from fleet.ssh import Deadline
+
+#: Seconds that hashing a checkpoint may take on the host, and some for the sweep after a kill.
+_PROOF: Final = 330.0
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How a stop ended on one host."""
+
+    run: str
+    state: str
+    checkpoint: dict[str, Any] | None
+    """`{"step", "verified", "quick"}` of the newest checkpoint, or None."""
+    steps_lost: int | None
+    survivors: tuple[dict[str, Any], ...]
+    already: bool
+    """Whether the run had ended before it was asked to."""
+
+    def text(self) -> str:
+        """What a user wants to know, in one line."""
+        if self.survivors:
+            return f"{self.run}: {len(self.survivors)} processes survived"
+        if self.already:
+            return f"{self.run}: already {self.state}"
+        if self.checkpoint is not None and not self.steps_lost:
+            return f"{self.run}: {self.state}; checkpoint step {self.checkpoint['step']} verified"
+        since = "" if self.checkpoint is None else f" since step {self.checkpoint['step']}"
+        lost = "" if self.steps_lost is None else f"; {self.steps_lost} steps lost"
+        return f"{self.run}: {self.state}; no checkpoint{since}{lost}"
+
+
+def stop(
+    session: Session, names: Sequence[str], run: str | None, *, every: bool = False, grace: float = 60.0,
+    kill: bool = False,
+) -> Report[tuple[Stopped, ...]]:  # fmt: skip
+    """Stop the named run, the only live one, or with `every` all live ones, on each of these hosts.
+
+    A row holds the runs of a host that were stopped. A run without proof of its checkpoint, or with survivors, is also
+    an error (StopIncomplete); so is a host with several live runs when none was named.
+    """
+
+    def on_host(name: str, deadline: Deadline) -> tuple[Stopped, ...]:
+        chosen = _chosen(session, name, run, every, deadline)
+        return tuple(_stop(session, name, found, grace, kill, deadline) for found in chosen)
+
+    report = session.each(names, on_host, grace + _PROOF)
+    incomplete = tuple(
+        _incomplete(name, stopped) for name, row in report.rows.items() for stopped in row if not _proved(stopped)
+    )
+    session.record("stop", names, "; ".join(s.text() for row in report.rows.values() for s in row) or "nothing to stop")
+    return Report(report.rows, (*report.errors, *incomplete), report.warnings)
+
+
+def _chosen(session: Session, name: str, run: str | None, every: bool, deadline: Deadline) -> Sequence[Found]:
+    from fleet.control.finding import find_run
+
+    if run is not None:
+        return [find_run(session, name, run, deadline)]
+    live = live_runs(session, name, deadline)
+    if every or len(live) <= 1:
+        return live
+    raise Usage(
+        f"{name} has {len(live)} live runs: {', '.join(found.id for found in live)}",
+        why="stopping the wrong one would lose its time on the devices",
+        fix="name one with --run, or stop all with --all-runs",
+        example=f"fleet stop {name} --run {live[0].id}",
+        host=name,
+    )
+
+
+def _stop(session: Session, name: str, found: Found, grace: float, kill: bool, deadline: Deadline) -> Stopped:
+    request = {"deploy_dir": session.instance(name).deploy_dir, "run": found.id, "grace": grace, "kill": kill}
+    answer = session.agent(name, deadline).call("stop", request, deadline=deadline)
+    return Stopped(
+        run=answer["run"],
+        state=answer["state"],
+        checkpoint=answer.get("checkpoint"),
+        steps_lost=answer.get("steps_lost"),
+        survivors=tuple(answer.get("survivors") or ()),
+        already=not found.live,
+    )
+
+
+def _proved(stopped: Stopped) -> bool:
+    if stopped.survivors:
+        return False
+    return stopped.already or stopped.state == "completed" or not stopped.steps_lost
+
+
+def _incomplete(name: str, stopped: Stopped) -> FleetError:
+    survivors = ", ".join(str(process.get("pid")) for process in stopped.survivors)
+    return StopIncomplete(
+        stopped.text() + (f" (pids {survivors})" if survivors else ""),
+        why="the processes could not be ended" if survivors else "no checkpoint newer than the request was verified",
+        fix="look at them on the host" if survivors else "resume continues from the checkpoint that is there",
+        example=f"fleet ps {name}" if survivors else f"fleet resume {name} --run {stopped.run}",
+        host=name,
+    )

@@ -1,0 +1,214 @@
+"""Bring a tree to a host and make it current: nothing if it is there, a switch if it is present, else an upload."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from fleet.errors import Blocked
+from fleet.release.base import Base, nearest
+from fleet.release.inspection import Inspection, inspect
+from fleet.release.outcome import NO_BASE, UNVERIFIED, fields, refusal, release_or_none, words
+from fleet.release.script import activate_command, receive_command
+from fleet.release.store import ManifestStore
+from fleet.release.tree import MIB, Tree
+from fleet.release.upload import Progress, Upload
+from fleet.ssh import Cmd, Deadline, Result, Transport
+
+Action = Literal["noop", "switched", "uploaded"]
+
+#: Room that must be free, in units of the estimate.
+_ROOM: Final = 1.5
+#: What a file takes on a disk beyond its bytes.
+_SLACK: Final = 4096
+#: Seconds that a receiver outlives its controller's deadline, at most.
+_PATIENCE: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a host keeps."""
+
+    keep_releases: int = 5
+
+
+_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What a deploy did on one host."""
+
+    release: str
+    previous: str | None
+    """The release that was current when the deploy began, so for `noop` often the same; None if there was none."""
+    action: Action
+    bytes_sent: int
+    files_sent: int
+    files_reused: int
+    """Files that the host had already."""
+    seconds: float
+    pinned_by: tuple[str, ...]
+    """Live runs. They stay on the release that they were started from."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Deploy:
+    """One deploy to one host, while it lasts."""
+
+    transport: Transport
+    tree: Tree
+    deploy_dir: str
+    switch: bool
+    deadline: Deadline
+    progress: Progress | None
+    python: str
+    warnings: list[str] = field(default_factory=list)
+
+    def upload(self, host: Inspection) -> tuple[Upload, str | None, int]:
+        """Send the tree; returns the upload, the release before, and the number of files reused."""
+        store = ManifestStore(self.tree.cache)
+        base = nearest(self.transport, host, self.tree, store, self.deadline)
+        upload, result = self._send(host, base)
+        if base is not None and upload.failed is None and result.rc in (NO_BASE, UNVERIFIED):
+            self.warnings.append(f"release {base.release} was of no use as a base, so all was sent: {words(result)}")
+            base = None
+            upload, result = self._send(host, None)
+        if upload.failed is not None:
+            raise upload.failed
+        if not result.ok:
+            raise refusal(result, self.transport.name, self.deploy_dir, f"release {self.tree.release} did not arrive")
+        store.put(self.tree.manifest)
+        return upload, before(result, host), 0 if base is None else base.changes.reused
+
+    def _send(self, host: Inspection, base: Base | None) -> tuple[Upload, Result]:
+        upload = prepared(self.tree, base, self.progress)
+        check_room(self.transport.name, host, upload)
+        command = receiving(self.tree, host, upload, base, self.deploy_dir, self.switch, self.deadline, self.python)
+        return upload, self.transport.stream_in(command, upload.chunks(), deadline=self.deadline)
+
+    def activate(self) -> Result:
+        """Verify what is there and make it current."""
+        command = activate_command(self.deploy_dir, self.tree.release, self.tree.digest, self.python)
+        return self.transport.exec(command, deadline=self.deadline)
+
+
+def deploy(
+    transport: Transport,
+    tree: Tree,
+    deploy_dir: str,
+    *,
+    switch: bool = True,
+    limits: Limits = _LIMITS,
+    deadline: Deadline,
+    on_progress: Progress | None = None,
+    python: str = "python3",
+) -> Deployed:
+    """Make `tree` the current release of a host; with `switch=False` only put it there.
+
+    A tree that is current already costs one round trip. `on_progress` is told bytes sent and bytes in all. `python`
+    replaces tools that the host lacks. Raises Busy, Unverified, Blocked (no room), RemoteFailed, Usage (a file changed
+    meanwhile) and what the transport raises; whatever is raised, the host's current release is a whole one.
+    """
+    began = time.perf_counter()
+    job = _Deploy(transport, tree, deploy_dir, switch, deadline, on_progress, python)
+    host = inspect(transport, deploy_dir, tree, deadline, python)
+    action, previous = at_hand(host, tree, switch), host.current
+    sent, reused, count = 0, len(tree.entries), 0
+    if action == "switched":
+        result = job.activate()
+        if result.rc == UNVERIFIED:
+            job.warnings.append(f"release {tree.release} on the host was damaged and is sent again: {words(result)}")
+            action = "uploaded"
+        elif not result.ok:
+            raise refusal(result, transport.name, deploy_dir, f"release {tree.release} was not made current")
+        else:
+            previous = before(result, host)
+    if action == "uploaded":
+        upload, previous, reused = job.upload(host)
+        sent, count = upload.sent, len(tree.entries) - reused
+    job.warnings += remarks(host, limits)
+    return Deployed(
+        release=tree.release,
+        previous=previous,
+        action=action,
+        bytes_sent=sent,
+        files_sent=count,
+        files_reused=reused,
+        seconds=time.perf_counter() - began,
+        pinned_by=tuple(run for run, _ in host.live),
+        warnings=(*tree.warnings, *job.warnings),
+    )
+
+
+def at_hand(host: Inspection, tree: Tree, switch: bool) -> Action:
+    """What has to be done, going by what the host says it has."""
+    if host.current == tree.release and host.current_digest == tree.digest:
+        return "noop"
+    if host.present != tree.digest:
+        return "uploaded"
+    return "switched" if switch else "noop"
+
+
+def prepared(tree: Tree, base: Base | None, progress: Progress | None = None) -> Upload:
+    """The upload of a tree, or of what a base lacks."""
+    if base is None:
+        return Upload(tree, tree.entries, None, progress)
+    return Upload(tree, base.changes.send, base.changes.steps, progress)
+
+
+def receiving(
+    tree: Tree,
+    host: Inspection,
+    upload: Upload,
+    base: Base | None,
+    deploy_dir: str,
+    switch: bool,
+    deadline: Deadline,
+    python: str,
+) -> Cmd:
+    """The command that takes an upload on the host."""
+    return receive_command(
+        deploy_dir,
+        host.machine,
+        tree.release,
+        upload.digests,
+        base="" if base is None else base.release,
+        switch=switch,
+        seconds=int(deadline.remaining()) + _PATIENCE,
+        python=python,
+    )
+
+
+def check_room(name: str, host: Inspection, upload: Upload) -> None:
+    """Raise Blocked if the host has less room than one and a half times what the upload takes there."""
+    need = int((upload.size + _SLACK * upload.files) * _ROOM)
+    if host.free is not None and host.free < need:
+        raise Blocked(
+            f"{name} has {host.free / MIB:.1f} MiB free in {host.base}, this deploy wants {need / MIB:.1f} MiB",
+            why="a disk that fills up stops every run that writes to it",
+            fix="remove old releases and environments, or make room otherwise",
+            example=f"fleet prune {name}",
+            host=name,
+        )
+
+
+def before(result: Result, host: Inspection) -> str | None:
+    """The release that a script found current when it switched; if it did not switch, the one that still is."""
+    said = dict(fields(result)).get("previous")
+    return host.current if said is None else release_or_none(said)
+
+
+def remarks(host: Inspection, limits: Limits) -> list[str]:
+    """What the user should know of the host."""
+    found = []
+    if host.missing:
+        found.append(f"the host has no {', '.join(host.missing)}: Python takes their place")
+    extra = len(host.releases) - limits.keep_releases
+    if extra > 0:
+        found.append(
+            f"the host keeps {len(host.releases)} releases, {extra} more than wanted: `fleet prune` lists them"
+        )
+    return found

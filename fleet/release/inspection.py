@@ -1,0 +1,59 @@
+"""What a host says of itself before a deploy, in one reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleet.release.outcome import fields, refusal, release_or_none
+from fleet.release.script import inspect_command
+from fleet.release.tree import Tree
+from fleet.ssh import Deadline, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A host as a deploy of one tree sees it."""
+
+    machine: str
+    """Names the host among those that share deploy_dir."""
+    base: str
+    """deploy_dir with `~` expanded."""
+    current: str | None
+    """Release that `current` points to."""
+    current_digest: str
+    """Digest of its manifest; empty if there is none."""
+    present: str | None
+    """Digest of the manifest that lies under the tree's release id; None if there is no such release."""
+    releases: tuple[str, ...]
+    """Newest first; empty if the tree is current already."""
+    free: int | None
+    """Bytes; None if the host could not tell, or nothing has to be sent."""
+    missing: tuple[str, ...]
+    """Tools that the host lacks, each replaced by Python."""
+    live: tuple[tuple[str, str | None], ...]
+    """Live runs, each with its release."""
+
+
+def inspect(transport: Transport, deploy_dir: str, tree: Tree, deadline: Deadline, python: str) -> Inspection:
+    """Ask a host, in one round trip. Nothing there is changed. Raises what the transport raises, and RemoteFailed."""
+    command = inspect_command(deploy_dir, tree.release, tree.digest, python)
+    result = transport.exec(command, deadline=deadline)
+    found = fields(result)
+    # Without the last line the reply is a part of one.
+    if not result.ok or not found or found[-1][0] != "end":
+        raise refusal(result, transport.name, deploy_dir, "the host did not answer what it has")
+    first = dict(reversed(found))
+    release, _, digest = first.get("current", "").partition(" ")
+    free = first.get("free_kib")
+    lives = [value.partition(" ") for word, value in found if word == "live"]
+    return Inspection(
+        machine=first["machine"],
+        base=first["base"],
+        current=release_or_none(release),
+        current_digest=digest,
+        present=first.get("present"),
+        releases=tuple(name for word, value in found if word == "release" and (name := release_or_none(value))),
+        free=None if free is None else int(free) << 10,
+        missing=tuple(value for word, value in found if word == "missing"),
+        live=tuple((run, release_or_none(used)) for run, _, used in lives),
+    )

@@ -1,0 +1,59 @@
+"""The commands that are sent to hosts: scripts of `fleet/remote`, with the functions that they share in front."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from fleet import remote
+from fleet.ssh import Cmd
+
+_FUNCTIONS: Final = "release-functions.sh"
+_VERIFY: Final = "release-verify.sh"
+
+
+def inspect_command(deploy_dir: str, release: str, digest: str, python: str) -> Cmd:
+    """Report what a deploy of this release must know. Changes nothing."""
+    return _script("release-inspect.sh", deploy_dir, release, digest, python)
+
+
+def receive_command(
+    deploy_dir: str,
+    machine: str,
+    release: str,
+    digests: tuple[str, str, str],
+    *,
+    base: str,
+    switch: bool,
+    seconds: int,
+    python: str,
+) -> Cmd:
+    """Receive a release on stdin. `digests` are those of manifest, checksum list and record; `base` may be empty."""
+    arguments = (deploy_dir, machine, release, *digests, base, "switch" if switch else "keep", str(seconds), python)
+    return _script("receive.sh", *arguments, verify=True)
+
+
+def activate_command(deploy_dir: str, release: str, digest: str, python: str) -> Cmd:
+    """Verify a release that is there and make it current. An empty `release` means the previous one."""
+    return _script("release-activate.sh", deploy_dir, release, digest, python, verify=True)
+
+
+def list_command(deploy_dir: str, python: str) -> Cmd:
+    """Report every release."""
+    return _script("release-list.sh", deploy_dir, python)
+
+
+def prune_command(deploy_dir: str, keep: int, log_days: int, remove: bool, python: str) -> Cmd:
+    """List what can go; with `remove`, remove of it what stdin names."""
+    return _script("release-prune.sh", deploy_dir, str(keep), str(log_days), "remove" if remove else "list", python)
+
+
+def _script(name: str, *arguments: str, verify: bool = False) -> Cmd:
+    parts = (_FUNCTIONS, _VERIFY, name) if verify else (_FUNCTIONS, name)
+    return Cmd(("sh", "-c", "".join(map(_text, parts)), name, *arguments))
+
+
+@cache
+def _text(name: str) -> str:
+    return (Path(remote.__path__[0]) / name).read_text(encoding="utf-8")

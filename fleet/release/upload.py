@@ -1,0 +1,117 @@
+"""The stream that carries a release: a tar whose last members are the checksum list and the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from fleet.errors import FleetError
+from fleet.release import tar
+from fleet.release.entry import CONTROL, Entry
+from fleet.release.manifest import checksums
+from fleet.release.sources import Read
+from fleet.release.tree import Tree
+
+#: Told bytes sent so far and bytes in all.
+Progress = Callable[[int, int], None]
+
+_CHUNK = 1 << 18
+_MANIFEST = CONTROL + b"/manifest"
+_SUMS = CONTROL + b"/SHA256SUMS"
+_RECORD = CONTROL + b"/release.json"
+_PATCH = CONTROL + b"/patch.diff"
+_CHANGES = CONTROL + b"/changes"
+#: What reaches the host has no write permission from its first moment on.
+_READ_ONLY = 0o555
+
+
+class Upload:
+    """One upload to one host: its control files, its size and its stream."""
+
+    def __init__(self, tree: Tree, send: Sequence[Entry], steps: bytes | None, progress: Progress | None) -> None:
+        """`send` are the entries to send; `steps` turn the host's base release into the rest, if there is one."""
+        sums = checksums(tree.entries)
+        record = _record(tree)
+        self.digests = (tree.digest, _sha256(sums), _sha256(record))
+        #: The local failure that cut the stream short. The host refuses what it got, and this is what to report.
+        self.failed: FleetError | None = None
+        #: Bytes handed to the transport.
+        self.sent = 0
+        self._tree, self._send, self._progress = tree, send, progress
+        self._control = [(_RECORD, record)]
+        if tree.provenance.patch_kept:
+            self._control.append((_PATCH, tree.provenance.patch))
+        if steps is not None:
+            self._control.append((_CHANGES, steps))
+        self._control += [(_SUMS, sums), (_MANIFEST, tree.manifest)]
+
+    @property
+    def files(self) -> int:
+        """Files and links that are sent, without control files."""
+        return len(self._send)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole stream."""
+        files = sum(
+            len(tar.link_member(entry.path, entry.stamp))
+            if entry.kind == "l"
+            else tar.member_size(entry.path, entry.size)
+            for entry in self._send
+        )
+        written = files + sum(tar.member_size(name, len(data)) for name, data in self._control)
+        return written + len(tar.end(written))
+
+    def chunks(self) -> Iterator[bytes]:
+        """The stream. It ends early, without its last members, if a file is no longer what was looked at."""
+        total = self.size
+        buffer = bytearray()
+        try:
+            with self._tree.source.reading() as read:
+                for piece in self._pieces(read):
+                    buffer += piece
+                    if len(buffer) >= _CHUNK:
+                        yield self._hand_over(buffer, total)
+                        buffer = bytearray()
+        except FleetError as error:
+            self.failed = error
+            return
+        buffer += tar.end(self.sent + len(buffer))
+        yield self._hand_over(buffer, total)
+
+    def _pieces(self, read: Read) -> Iterator[bytes]:
+        for entry in self._send:
+            if entry.kind == "l":
+                yield tar.link_member(entry.path, entry.stamp)
+                continue
+            yield tar.file_header(entry.path, entry.mode & _READ_ONLY, entry.size)
+            yield from read(entry)
+            yield tar.padding(entry.size)
+        for name, data in self._control:
+            yield tar.file_header(name, 0o444, len(data)) + data + tar.padding(len(data))
+
+    def _hand_over(self, buffer: bytearray, total: int) -> bytes:
+        self.sent += len(buffer)
+        if self._progress is not None:
+            self._progress(self.sent, total)
+        return bytes(buffer)
+
+
+def _record(tree: Tree) -> bytes:
+    """`release.json`: what is worth knowing of a release and is not in its id. One line."""
+    fields = {
+        "schema": 1,
+        "release": tree.release,
+        "digest": tree.digest,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "files": len(tree.entries),
+        "bytes": tree.size,
+        **tree.provenance.record(),
+    }
+    return json.dumps(fields).encode() + b"\n"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

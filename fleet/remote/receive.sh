@@ -1,0 +1,122 @@
+# Receive a release as a tar stream on stdin, verify it and make it visible in one rename. Until then it is a directory
+# in tmp/ that the next deploy removes.
+# $1 deploy_dir, $2 machine, $3 id, $4 digest of the manifest, $5 of the checksum list, $6 of the record, $7 base release
+# or empty, $8 switch or keep, $9 seconds after which the controller has given up, ${10} interpreter.
+id=$3
+base_release=$7
+seconds=$9
+python=${10}
+work=
+
+end() {
+    cd / || exit 1
+    # What still runs could write into what is removed.
+    wait
+    [ -z "$work" ] || discard "$work"
+}
+
+# Run a command for a limited time: a link that dies without a word keeps stdin open for ever.
+limited() {
+    if has timeout; then
+        timeout "$seconds" "$@"
+        result=$?
+        # An old one takes the seconds for the command, fails to find it, and has read nothing.
+        [ "$result" -eq 127 ] || [ "$result" -eq 126 ] || return "$result"
+    fi
+    "$python" -c 'import os, signal, sys
+signal.alarm(int(sys.argv[1]))
+os.execvp(sys.argv[2], sys.argv[2:])' "$seconds" "$@"
+}
+
+# Run a command on the paths of the tree that the list of changes marks with $1.
+on_marked() {
+    mark=$1
+    shift
+    while IFS= read -r line; do
+        case $line in
+        "$mark "*) set -- "$@" "$tree/${line#? }" ;;
+        esac
+    done <"$in/.fleet/changes"
+    "$@"
+}
+
+remove_folders() {
+    [ $# -eq 0 ] || rmdir -- "$@"
+}
+
+# The base release becomes the tree: hard links where the file system has them, else copies. What changed is removed
+# from it, then what arrived takes its place. A linked file is unlinked, never opened or given another mode.
+start_from_base() {
+    copy="cp -al"
+    if ! wait "$linking"; then
+        discard "$tree"
+        copy="cp -a"
+        $copy "$releases/$base_release" "$tree" || fail 76 "cannot copy release $base_release"
+    fi
+    [ -f "$in/.fleet/changes" ] || fail 74 "the stream ended before its last files"
+    on_marked w chmod u+w "$tree" "$tree/.fleet" && on_marked d rm -rf -- "$tree/.fleet" &&
+        on_marked r remove_folders || fail 76 "cannot change a copy of release $base_release"
+    # Never a copy into a tree of links: it could write through one of them.
+    $copy "$in/." "$tree/" || fail 76 "cannot add the files that arrived"
+    on_marked p chmod 555 "$tree/.fleet" && rm -f -- "$tree/.fleet/changes"
+}
+
+# Both control files and the record are what the controller sent; the manifest then vouches for everything else.
+check_control_files() {
+    reason="the stream ended before its last files, or they arrived damaged"
+    printf '%s  %s\n' "$1" "$tree/.fleet/manifest" "$2" "$tree/.fleet/SHA256SUMS" "$3" "$tree/.fleet/release.json" |
+        check_digests >&2
+}
+
+# Write everything down to the disk. The tool that syncs one file system is used where there is one.
+flush() {
+    case $(sync --help 2>&1) in
+    *--file-system* | *"-f"*) sync -f "$tree" ;;
+    *) sync ;;
+    esac
+}
+
+# What is there under this id already: nothing, the same release (then ours is not needed), or a damaged one.
+make_room() {
+    [ -e "$releases/$id" ] || [ -L "$releases/$id" ] || return 0
+    (verify "$releases/$id" "$1" "$work/there") && return 1
+    find_live
+    pinned "$id" && fail 65 "release $id on this host is damaged, and a live run uses it: it is left alone"
+    chmod u+w "$releases/$id" && rename "$releases/$id" "$work/damaged" || fail 73 "cannot move the damaged release $id"
+}
+
+# $1 digest of the manifest, $2 of the checksum list, $3 of the record.
+receive() {
+    releases=$base/releases
+    work=$host/tmp/up-$$
+    in=$work/in
+    tree=$work/tree
+    [ -n "$base_release" ] || in=$tree
+    know_strict
+    mkdir "$work" "$in" || fail 73 "cannot create $work"
+    if [ -n "$base_release" ]; then
+        cp -al "$releases/$base_release" "$tree" 2>/dev/null 9>&- &
+        linking=$!
+    fi
+    limited tar -xomf - -C "$in" 9>&- || fail 74 "the files did not all arrive"
+    # Not the top: a directory must be writable to be moved elsewhere.
+    (cd "$in" && find . -type d ! -name . ! -name .fleet -exec chmod 555 {} +) || fail 74 "cannot protect the files"
+    [ -z "$base_release" ] || start_from_base
+    [ -d "$tree/.fleet" ] && check_control_files "$1" "$2" "$3" || fail 65 "${reason:-the stream ended early}"
+    chmod 555 "$tree/.fleet" || fail 74 "cannot protect the files"
+    flush 9>&- &
+    flushing=$!
+    verify_contents "$tree" "$work/notes" || fail 65 "$reason"
+    wait "$flushing" || fail 74 "the files could not be written to the disk"
+    if make_room "$1"; then
+        rename "$tree" "$releases/$id" && chmod 555 "$releases/$id" || fail 73 "cannot create $releases/$id"
+    fi
+}
+
+locate "$1" "$2"
+take_lock
+trap end EXIT
+trap 'exit 74' HUP INT TERM PIPE
+receive "$4" "$5" "$6"
+[ "$8" = keep ] || switch_to "$id"
+printf 'installed %s\n' "$id"

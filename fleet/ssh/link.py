@@ -1,0 +1,144 @@
+"""A byte stream to a host as the SSH library reads and writes one, which notices when nobody is at the other end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from fleet.ssh.endpoint import Watchdog
+
+#: Read at once from the socket: eight SSH packets.
+_PIECE = 1 << 18
+#: Linux: acknowledge at once, since sshd's Nagle waits for that. The kernel forgets it, so it is set for each read.
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+
+class Bytes(Protocol):
+    """What lies below a link: a socket, or a channel through a jump host."""
+
+    def recv(self, count: int, /) -> bytes: ...
+
+    def send(self, data: bytes, /) -> int: ...
+
+    def settimeout(self, seconds: float, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Link:
+    """Reads in large pieces, asks a silent peer whether it lives, and ends the stream when it stays silent.
+
+    The library calls `recv` in one thread and `send` in several, and takes TimeoutError as "try again".
+    """
+
+    def __init__(self, below: Bytes, watchdog: Watchdog, on_close: Callable[[], None] | None = None) -> None:
+        self._below, self._watchdog, self._on_close = below, watchdog, on_close
+        self._tick = min(1.0, watchdog.interval / 3)
+        self._held = memoryview(b"")
+        self._heard = self._looked = self._asked = time.monotonic()
+        self.closed = False
+        self.failure: str | None = None
+        """Why the stream ended, if it did so by itself."""
+        self._ask: Callable[[], None] | None = None
+        below.settimeout(self._tick)
+
+    @property
+    def _closed(self) -> bool:
+        """The name that the library asks for, as of a socket."""
+        return self.closed
+
+    def watch(self, ask: Callable[[], None]) -> None:
+        """From now on, silence counts; `ask` sends something that the peer must answer. Until then, whoever connects
+        has limits of their own."""
+        self._heard = time.monotonic()
+        self._ask = ask
+
+    def settimeout(self, seconds: float) -> None:
+        """Ignored: the library would look ten times a second, the link looks as often as its watchdog needs."""
+
+    def recv(self, count: int) -> bytes:
+        """Up to `count` bytes; none at the end of the stream. Raises TimeoutError when there are none yet."""
+        if not self._held:
+            try:
+                self._held = memoryview(self._receive())
+            except TimeoutError as error:
+                if error.errno is None and self._alive(ask=True):
+                    raise
+                self.failure = self.failure or str(error)
+            except OSError as error:
+                self.failure = self.failure or error.strerror or str(error)
+            else:
+                self._heard = self._looked = time.monotonic()
+        piece, self._held = bytes(self._held[:count]), self._held[count:]
+        return piece
+
+    def send(self, data: bytes) -> int:
+        """Write some of the bytes; how many. Raises TimeoutError when there is no room yet, OSError at the end."""
+        try:
+            return self._below.send(data)
+        except TimeoutError as error:
+            if error.errno is None and self._alive(ask=False):
+                raise
+            self.failure = self.failure or str(error)
+            self.close()
+            raise ConnectionAbortedError(errno.ECONNABORTED, self.failure) from error
+
+    def close(self) -> None:
+        """End the stream; a thread that waits in `recv` wakes up. May be called twice."""
+        if not self.closed:
+            self.closed = True
+            self._end()
+            if self._on_close is not None:
+                self._on_close()
+
+    def _receive(self) -> memoryview | bytes:
+        return self._below.recv(_PIECE)
+
+    def _end(self) -> None:
+        self._below.close()
+
+    def _alive(self, *, ask: bool) -> bool:
+        if self._ask is None:
+            return not self.closed
+        now = time.monotonic()
+        # A process that was stopped for a while has not listened, so it cannot say that the peer was silent.
+        if now - self._looked > 2 * self._tick + 1:
+            self._heard = now
+        self._looked = now
+        silence = now - self._heard
+        if silence >= self._watchdog.limit:
+            self.failure = f"no answer for {silence:.0f} s"
+            return False
+        if ask and silence >= self._watchdog.interval and now - self._asked >= self._watchdog.interval:
+            self._asked = now
+            self._ask()
+        return not self.closed
+
+
+class SocketLink(Link):
+    """A link over a socket: TCP to a host, or the local end of a ProxyCommand."""
+
+    def __init__(self, below: socket.socket, watchdog: Watchdog, on_close: Callable[[], None] | None = None) -> None:
+        self._socket, self._space = below, memoryview(bytearray(_PIECE))
+        self._tcp = below.family in (socket.AF_INET, socket.AF_INET6)
+        if self._tcp:
+            below.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if _USER_TIMEOUT is not None:
+                below.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(1500 * watchdog.limit))
+        super().__init__(below, watchdog, on_close)
+
+    def _receive(self) -> memoryview | bytes:
+        if self._tcp and _QUICKACK is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        return self._space[: self._socket.recv_into(self._space)]
+
+    def _end(self) -> None:
+        # Closing alone would leave the reading thread asleep.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
