@@ -75,11 +75,19 @@ def missing_gpu() -> str | None:
     return None if torch.cuda.is_available() else "no CUDA device on this machine"
 
 
+def missing_namespaces() -> str | None:
+    """Why no network namespaces can be made here, or None."""
+    from tests.farm.namespaces import missing_namespaces as missing
+
+    return missing()
+
+
 NEEDS: dict[str, Callable[[], str | None]] = {
     "sshd": missing_sshd,
     "chromium": missing_chromium,
     "git": missing_git,
     "gpu": missing_gpu,
+    "netns": missing_namespaces,
 }
 
 

@@ -151,7 +151,9 @@ def _options(
     ] = False,
 ) -> None:
     """Options of every command."""
-    ctx.obj = Invocation(config, as_json, dry_run, yes, quiet, verbose, not no_color, timeout, jobs, tuple(ctx.obj or ()))
+    ctx.obj = Invocation(
+        config, as_json, dry_run, yes, quiet, verbose, not no_color, timeout, jobs, tuple(ctx.obj or ())
+    )
     if ctx.invoked_subcommand is None:
         overview = importlib.import_module("fleet.cli.overview")
         guarded(overview.command)(ctx, watch)

@@ -39,16 +39,16 @@ def show_detail(invocation: Invocation, row: HostReport) -> None:
     """What is only shown of a single host: releases, environments, and processes on its GPUs that are not ours."""
     if row.releases:
         write("")
-        cells = [
-            (release.id, "current" if release.current else "", duration(release.age)) for release in row.releases
-        ]
+        cells = [(release.id, "current" if release.current else "", duration(release.age)) for release in row.releases]
         table(invocation, ("release", "", "age"), cells)
     if row.environments:
         write(f"\nenvironments: {', '.join(row.environments)}")
     for gpu in row.gpus:
         for process in gpu.processes:
             if process.run is None:
-                write(f"gpu {gpu.index}: process {process.pid} of {process.user or 'somebody'}: {process.command or '?'}")
+                write(
+                    f"gpu {gpu.index}: process {process.pid} of {process.user or 'somebody'}: {process.command or '?'}"
+                )
     for run in row.runs:
         if run.reason:
             remark(invocation, f"{run.id}: {run.state}: {run.reason}")

@@ -55,7 +55,7 @@ def command(
                     fix="name the run",
                     example="fleet logs lab-a --run small-lm-20260131-235959-k3qz --cached",
                 )
-            screen = _Screen(invocation, chosen, raw, prefixed=len(names) > 1)
+            screen = Screen(invocation, chosen, raw, prefixed=len(names) > 1)
             for name in names:
                 for record in records_of(session.logs.read(name, run)):
                     screen.show(name, record)
@@ -68,14 +68,14 @@ def command(
                 fix="leave it out",
                 example="fleet logs lab-a",
             )
-        screen = _Screen(invocation, chosen, raw, prefixed=len(found) > 1)
+        screen = Screen(invocation, chosen, raw, prefixed=len(found) > 1)
         cursors = {name: (row, _begin(session, row, wanted, screen)) for name, row in found.items()}
         exact = wanted.since is not None and wanted.since.cursor is not None
-        code = screen.follow(session, cursors, until_end=follow) if follow or exact else 0
+        code = screen.follow(session, cursors, threading.Event(), until_end=follow) if follow or exact else 0
     raise Ended(code)
 
 
-def _begin(session: Session, found: Found, wanted: Wanted, screen: _Screen) -> int:
+def _begin(session: Session, found: Found, wanted: Wanted, screen: Screen) -> int:
     """Print what comes before following, and return where that begins."""
     if wanted.since is not None and wanted.since.cursor is not None:
         return wanted.since.cursor
@@ -101,7 +101,7 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
         ) from error
 
 
-class _Screen:
+class Screen:
     """Prints records: lines on stdout, everything else on stderr."""
 
     def __init__(self, invocation: Invocation, chosen: Filter, raw: bool, *, prefixed: bool) -> None:
@@ -134,9 +134,10 @@ class _Screen:
             state = record.state if isinstance(record, RunEnded) else type(record).__name__.lower()
             _write(json.dumps({"host": name, "ended": state}).encode() + b"\n")
 
-    def follow(self, session: Session, cursors: dict[str, tuple[Found, int]], *, until_end: bool) -> int:
+    def follow(
+        self, session: Session, cursors: dict[str, tuple[Found, int]], stop: threading.Event, *, until_end: bool
+    ) -> int:
         """Follow runs to their ends and return the exit code; without `until_end`, only to where the log is now."""
-        stop = threading.Event()
         ends = {} if until_end else {name: _end(session, found) for name, (found, _) in cursors.items()}
         cursors = {name: row for name, row in cursors.items() if until_end or row[1] < ends[name]}
         ends = {name: end for name, end in ends.items() if name in cursors}

@@ -5,9 +5,15 @@ from __future__ import annotations
 import sys
 
 from fleet.cli.options import Invocation
-from fleet.control.session import Session
+from fleet.control.session import AskPassword, Session
 
 
-def opened(invocation: Invocation) -> Session:
+def opened(invocation: Invocation, *, ask_password: AskPassword | None = None) -> Session:
     """The session of the fleet.json that the options name or that lies above the working directory."""
-    return Session.open(invocation.config, jobs=invocation.jobs, timeout=invocation.timeout, argv=sys.argv)
+    return Session.open(
+        invocation.config,
+        jobs=invocation.jobs,
+        timeout=invocation.timeout,
+        argv=sys.argv,
+        ask_password=ask_password,
+    )

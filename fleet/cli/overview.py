@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import typer
@@ -29,7 +30,7 @@ def command(ctx: typer.Context, watch: float | None) -> None:
                 typer.echo(envelope("overview", {"hosts": list(report.rows.values())}, report.errors))
             else:
                 if watch is not None:
-                    typer.clear()
+                    typer.echo("\033[2J\033[H" if sys.stdout.isatty() else "", nl=False)
                     typer.echo(time.strftime("%Y-%m-%d %H:%M:%S"))
                 show_hosts(invocation, report)
             if watch is None:

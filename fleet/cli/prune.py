@@ -18,7 +18,9 @@ def command(
     ctx: typer.Context,
     target: TargetArgument = None,
     everywhere: AllOption = False,
-    keep: Annotated[int | None, typer.Option(min=1, help="Releases and environments kept; fleet.json's if absent.")] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Releases and environments kept; fleet.json's if absent.")
+    ] = None,
 ) -> None:
     """Remove old releases, environments, temporary folders and old logs of ended runs.
 

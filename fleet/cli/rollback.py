@@ -17,7 +17,9 @@ def command(
     ctx: typer.Context,
     target: TargetArgument = None,
     everywhere: AllOption = False,
-    to: Annotated[str | None, typer.Option(metavar="ID", help="The release; the one before the current if absent.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="ID", help="The release; the one before the current if absent.")
+    ] = None,
     listing: Annotated[bool, typer.Option("--list", help="Only list the releases that are there.")] = False,
 ) -> None:
     """Make an earlier release current again, after verifying every file of it. Live runs are not touched."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,7 +28,9 @@ def command(
     ctx: typer.Context,
     target: TargetArgument = None,
     everywhere: AllOption = False,
-    cwd: Annotated[str | None, typer.Option(metavar="DIR", help="Folder to run in; the login folder if absent.")] = None,
+    cwd: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder to run in; the login folder if absent.")
+    ] = None,
     env: Annotated[
         list[str] | None, typer.Option(metavar="K=V", help="A variable for it. Not visible in the host's process list.")
     ] = None,
@@ -67,8 +70,8 @@ def command(
         rows = {name: {"rc": rc, **printer.collected(name)} for name, rc in report.rows.items()}
         typer.echo(envelope("run", rows, report.errors))
     else:
-        for error in report.errors:
-            typer.echo(f"{type(error).__name__}: {error}", err=True)
+        for failure_of_host in report.errors:
+            typer.echo(f"{type(failure_of_host).__name__}: {failure_of_host}", err=True)
     if len(names) == 1:
         raise Ended(OURS if report.errors else next(iter(report.rows.values())))
     failed = sum(rc != 0 for rc in report.rows.values())
@@ -113,7 +116,7 @@ def _variables(pairs: list[str]) -> dict[str, str]:
 
 
 def _input() -> Iterator[bytes]:
-    while piece := sys.stdin.buffer.read1(1 << 16):
+    while piece := os.read(sys.stdin.fileno(), 1 << 16):
         yield piece
 
 
@@ -150,9 +153,7 @@ class _Printer:
 
     def collected(self, name: str) -> dict[str, str]:
         """What a host said, as text."""
-        return {
-            stream: self._held.get((name, stream), b"").decode("utf-8", "replace") for stream in ("out", "err")
-        }
+        return {stream: self._held.get((name, stream), b"").decode("utf-8", "replace") for stream in ("out", "err")}
 
     @staticmethod
     def _write(stream: Stream, data: bytes) -> None:

@@ -12,8 +12,8 @@ from fleet.cli.options import Invocation
 from fleet.cli.output import finish, table, write
 from fleet.cli.quantities import duration
 from fleet.cli.targets import AllOption, TargetArgument
-from fleet.control.runs import difference, row_of, runs, stored
 from fleet.control.report import Report
+from fleet.control.runs import difference, row_of, runs, stored
 
 _HEADS = ("host", "run", "state", "attempt", "step", "loss", "checkpoint", "duration", "why")
 
@@ -60,7 +60,7 @@ def _cells(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
             _text(row["attempt"]),
             _text(row["step"]),
             row["loss"] if isinstance(row["loss"], str) else "" if row["loss"] is None else f"{row['loss']:.4g}",
-            _text((row["checkpoint"] or {}).get("step")),
+            _text(row["checkpoint"]),
             duration(row["duration"]),
             row["reason"] or "",
         )

@@ -30,15 +30,15 @@ def command(
     """
     invocation: Invocation = ctx.obj
     with opened(invocation) as session:
-        targets = session.runnable(target)
+        names = [one.name for one in session.targets(target, purpose="stop").instances]
         if invocation.dry_run:
-            for name in targets.names:
+            for name in names:
                 write(f"{name}: stop {run or ('all live runs' if every else 'the live run')}, grace {grace:.0f} s")
             raise Ended(0)
         if kill or every:
             what = "kill without saving" if kill else "stop all live runs"
-            confirmed(invocation, f"{what} on {', '.join(targets.names)}?")
-        report = stop(session, targets.names, run, every=every, grace=grace, kill=kill)
+            confirmed(invocation, f"{what} on {', '.join(names)}?")
+        report = stop(session, names, run, every=every, grace=grace, kill=kill)
 
         def show() -> None:
             for name, row in report.rows.items():

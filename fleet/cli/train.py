@@ -20,7 +20,8 @@ def command(
     ctx: typer.Context,
     target: TargetArgument = None,
     manifest: Annotated[
-        Path | None, typer.Argument(metavar="MANIFEST", help="Manifest of this project; manifests/default.yaml if absent.")
+        Path | None,
+        typer.Argument(metavar="MANIFEST", help="Manifest of this project; manifests/default.yaml if absent."),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="N", help="Name of the run; the manifest's if absent.")] = None,
     gpus: Annotated[str | None, typer.Option(metavar="LIST", help="Indices of the devices, 0,1 for example.")] = None,
@@ -28,7 +29,9 @@ def command(
     max_restarts: Annotated[int, typer.Option(min=0, help="Restarts in any hour.")] = 3,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Then follow the log until the run ends.")] = False,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Use the release that is current there.")] = False,
-    allow_busy: Annotated[bool, typer.Option("--allow-busy", help="Accept processes of others on the devices.")] = False,
+    allow_busy: Annotated[
+        bool, typer.Option("--allow-busy", help="Accept processes of others on the devices.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Start although health says failure. Breaks no lock.")] = False,
 ) -> None:
     """Start a run on a host, one each on several hosts (a,b), or one on a whole group.
@@ -52,7 +55,7 @@ def command(
         arguments=invocation.rest,
     )
     with opened(invocation) as session:
-        targets = session.runnable(target)
+        targets = session.targets(target, purpose="train")
         if invocation.dry_run:
             planned = plan_all(session, targets, options)
             finish(invocation, "train", planned, lambda: show_plans(invocation, planned))

@@ -60,7 +60,7 @@ def deploy_all(
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Report[Deployed]:
     """Send the project to hosts and make it current. A failure on one does not stop the others."""
-    session.pool.open(names)
+    session.connect(names)
     tree = TreeOnce(session, options)
     tree.get()
     report = session.each(
@@ -68,7 +68,9 @@ def deploy_all(
     )
     _record(session, names, report)
     warnings = [*tree.get().warnings]
-    warnings += [f"{name}: {text}" for name, row in report.rows.items() for text in row.warnings if text not in warnings]
+    warnings += [
+        f"{name}: {text}" for name, row in report.rows.items() for text in row.warnings if text not in warnings
+    ]
     return Report(report.rows, report.errors, tuple(warnings))
 
 
@@ -96,7 +98,7 @@ def deploy_tree(
 
 def plan_all(session: Session, names: Sequence[str], options: DeployOptions) -> Report[tuple[PlanStep, ...]]:
     """What a deploy would do, step by step; nothing is changed on either side."""
-    session.pool.open(names)
+    session.connect(names)
     tree = TreeOnce(session, options)
     tree.get()
 

@@ -37,9 +37,7 @@ class Fetched:
     outcome: Downloaded
 
 
-def fetch(
-    session: Session, name: str, options: DownloadOptions, on_progress: Callable[[Progress], None]
-) -> Fetched:
+def fetch(session: Session, name: str, options: DownloadOptions, on_progress: Callable[[Progress], None]) -> Fetched:
     """Bring a run from a host. Raises NotFound with the list of runs, Unverified, and what a download can raise."""
     run, to = _place(session, name, options)
     outcome = download(

@@ -59,7 +59,16 @@ def parsed(arguments: Sequence[str]) -> Arguments:
                 )
             value = rest.pop(0)
         values[option].append(value)
-    return Arguments(tuple(values["--set"]), values["--only"][-1] if values["--only"] else None, tuple(values["--changed"]))
+    return Arguments(
+        tuple(values["--set"]), values["--only"][-1] if values["--only"] else None, tuple(values["--changed"])
+    )
+
+
+def validate(path: Path, overrides: Sequence[str]) -> None:
+    """Raise ManifestError if the manifest with these overrides is not valid."""
+    from hydra.manifest import load
+
+    load(path, overrides)
 
 
 def choose_run(root: Path, manifest: Path | None, name: str | None, arguments: Arguments) -> Chosen:

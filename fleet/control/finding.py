@@ -33,12 +33,12 @@ class Found:
     @property
     def state(self) -> str:
         """The authoritative state: a live one is backed by a held lock."""
-        return str(self.facts["state"])
+        return str(self.facts["state"] or "unknown")
 
     @property
     def live(self) -> bool:
         """Whether its supervisor lives."""
-        return self.state in LIVE
+        return bool(self.facts["live"]) or self.state in LIVE
 
 
 def runs_of(session: Session, name: str, deadline: Deadline) -> tuple[Found, ...]:

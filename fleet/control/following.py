@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fleet.control.finding import Found, default_run
+from fleet.control.runs import file_of
 from fleet.control.session import Session
 from fleet.errors import NotFound
-from fleet.logs import Failed, Last, Record, RunState, Since, follow, follow_rows, last_lines, merge
+from fleet.logs import Failed, Last, Record, Row, RunState, Since, follow, follow_rows, last_lines, merge
 from fleet.ssh import Transport
 
 #: Seconds to ask a host something small.
@@ -68,7 +69,7 @@ def following(
             cursor=cursor,
             stop=stopped,
             deadline=session.deadline(FOLLOW_LIMIT),
-            keep=lambda host, run, offset, data: cache.append(host, run, offset, session.redactor.data(data)),
+            keep=lambda host, run, offset, data: cache.append(host, run, offset, data, session.redactor.data),
             python=session.python(found.host),
         )
 
@@ -76,7 +77,7 @@ def following(
 
 
 def following_events(
-    session: Session, cursors: Mapping[str, tuple[Found, int]], stop: threading.Event, quiet: float = 5.0
+    session: Session, cursors: Mapping[str, tuple[Found, int]], stop: threading.Event
 ) -> Iterator[tuple[str, Record | Failed]]:
     """The events of runs from a byte position on, until all have ended."""
 
@@ -89,10 +90,19 @@ def following_events(
             stop=stopped,
             deadline=session.deadline(FOLLOW_LIMIT),
             python=session.python(found.host),
-            quiet=quiet,
         )
 
     return merge({name: follower(found, cursor) for name, (found, cursor) in cursors.items()}, stop)
+
+
+def events_so_far(session: Session, found: Found, since: int) -> Iterator[Row]:
+    """The events of a run from a byte position to where its file ends now."""
+    data = file_of(session, found, "events.jsonl", session.deadline(_ASK)) or b""
+    cursor = 0
+    for line in data.split(b"\n")[:-1]:
+        cursor += len(line) + 1
+        if cursor > since and line:
+            yield Row(line, cursor)
 
 
 def connector(session: Session, name: str) -> Callable[[], Transport]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fleet.control.admission import admit
-from fleet.control.deploying import DeployOptions, deploy_to
+from fleet.control.deploying import DeployOptions, TreeOnce, deploy_tree
 from fleet.control.planning import Plan, TrainOptions, plan
-from fleet.control.secrets import send_secrets
+from fleet.control.secrets import SET, send_secrets
 from fleet.control.session import Session
 from fleet.control.setting_up import setup_on
 from fleet.environment import Ready
 from fleet.errors import RemoteFailed
 from fleet.health import HostReport, probe
+from fleet.inventory import Group, Instance
 from fleet.inventory.profiles import Setting
+from fleet.inventory.values import inherited
 from fleet.ssh import Deadline
 from hydra.runs import RunId
 
@@ -43,12 +45,10 @@ class Started:
     """`line`: the trainer said something; `alive`: it lived for 10 s without a word; None: it had ended already."""
     release: str | None = None
     environment: str | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
-def train(
-    session: Session, name: str, options: TrainOptions, on_progress: Callable[[str], None] = _NOTHING
-) -> Started:
+def train(session: Session, name: str, options: TrainOptions, on_progress: Callable[[str], None] = _NOTHING) -> Started:
     """Start one run on one host.
 
     Raises what planning, preflight, deploying and setting up raise; Busy when the devices are taken; RemoteFailed with
@@ -63,9 +63,16 @@ def train(
     release, ready = prepared(session, name, options.deploy, deadline, on_progress)
     request = launch_request(session, planned, options, str(RunId.draw(planned.chosen.name)), release, ready, report)
     answer = session.agent(name, deadline).call("start", request, deadline=deadline)
-    started = confirmed(name, answer, planned, release, ready)
-    session.record("train", [name], f"started {started.run}")
-    return Started(**{**vars(started), "warnings": (*started.warnings, *warnings)})
+    started = confirm(
+        name,
+        answer,
+        gpus=tuple(gpu.uuid or str(gpu.index) for gpu in planned.choice.devices),
+        settings=planned.settings,
+        release=release,
+        environment=ready.environment,
+    )
+    session.record("train", [name], f"started {started.run}", on_hosts=[name])
+    return replace(started, warnings=(*planned.choice.notices, *warnings))
 
 
 def prepared(
@@ -74,7 +81,8 @@ def prepared(
     """The release and the environment that a run will use, made if they are missing. No release: the current one."""
     release: str | None = None
     if deploying:
-        deployed = deploy_to(session, name, DeployOptions(), deadline)
+        options = DeployOptions()
+        deployed = deploy_tree(session, name, TreeOnce(session, options), options, deadline)
         release = deployed.release
         on_progress(f"{name}: release {release} ({deployed.action})")
     ready = setup_on(session, name, release, deadline, on_progress)
@@ -84,7 +92,7 @@ def prepared(
 
 def launch_request(
     session: Session, planned: Plan, options: TrainOptions, run: str, release: str | None, ready: Ready,
-    report: HostReport,
+    report: HostReport, group: Group | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What the supervisor is told."""
     instance = session.instance(planned.host)
@@ -100,14 +108,26 @@ def launch_request(
         "python": ready.python,
         "argv": list(planned.argv),
         "resume_argv": ["trainer.py", "--resume", "{run_dir}"],
-        "env": dict(instance.env),
-        "secrets": session.secret_set if instance.secrets else None,
+        "env": variables(instance, group),
+        "secrets": SET if instance.secrets is not None and instance.secrets.allow else None,
         "gpus": [{"index": gpu.index, "uuid": gpu.uuid} for gpu in devices],
         "nproc": planned.nproc,
         "max_restarts": options.max_restarts,
         "confirm_seconds": CONFIRM,
         "record": record(planned, release, ready, report),
     }
+
+
+def variables(instance: Instance, group: Group | None) -> dict[str, str]:
+    """The variables of a run: what an instance says itself beats its group, which beats the defaults of the file."""
+    env = dict(instance.env)
+    if group is not None:
+        env |= {
+            name: value
+            for name, value in group.env.items()
+            if name not in env or inherited(instance.origins[f"env.{name}"])
+        }
+    return env
 
 
 def record(planned: Plan, release: str | None, ready: Ready, report: HostReport) -> dict[str, Any]:
@@ -118,21 +138,33 @@ def record(planned: Plan, release: str | None, ready: Ready, report: HostReport)
         "profile": planned.choice.profile.name,
         "host": planned.host,
         "release": release,
-        "environment": {"id": ready.environment, "mode": ready.mode, "torch": ready.torch, "packages": ready.packages},
-        "hardware": report.hardware(),
+        "environment": {
+            "id": ready.environment,
+            "mode": ready.mode,
+            "torch": ready.torch,
+            "packages": dict(ready.packages),
+        },
+        "hardware": {"machine": report.machine, "gpus": [gpu.to_json() for gpu in report.gpus]},
         "controller": {"user": getpass.getuser(), "host": socket.gethostname()},
     }
 
 
-def confirmed(
-    name: str, answer: dict[str, Any], planned: Plan, release: str | None, ready: Ready, resumed_from: int | None = None
+def confirm(
+    name: str,
+    answer: dict[str, Any],
+    *,
+    gpus: tuple[str, ...],
+    settings: tuple[Setting, ...],
+    release: str | None,
+    environment: str | None,
+    resumed_from: int | None = None,
 ) -> Started:
     """Judge the supervisor's answer. Raises RemoteFailed with the last lines if the trainer is dead already."""
-    if answer["state"] in ("failed", "oom", "killed"):
-        exit = answer.get("exit") or {}
+    if answer["state"] in ("failed", "oom", "killed", "lost"):
         lines = "\n    ".join(answer.get("lines") or ["(it printed nothing)"])
         raise RemoteFailed(
-            f"run {answer['run']} on {name} {answer['state']} at once ({ending(exit)}); its last lines:\n    {lines}",
+            f"run {answer['run']} on {name} {answer['state']} at once ({ending(answer.get('exit') or {})}); "
+            f"its last lines:\n    {lines}",
             why="the trainer ended before it could train",
             fix="read the lines above; the whole log is on the host",
             example=f"fleet logs {name} --run {answer['run']}",
@@ -142,13 +174,13 @@ def confirmed(
         run=answer["run"],
         attempt=answer["attempt"],
         hosts=(name,),
-        gpus=tuple(gpu.uuid or str(gpu.index) for gpu in planned.choice.devices),
-        settings=planned.settings,
+        gpus=gpus,
+        settings=settings,
         resumed_from=resumed_from,
         state=answer["state"],
         confirmed=answer.get("confirmed"),
         release=release,
-        environment=ready.environment,
+        environment=environment,
     )
 
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fleet.control.experiment import Arguments, Chosen, choose_run, parsed
+from fleet.control.experiment import Arguments, Chosen, choose_run, parsed, validate
 from fleet.control.session import Session
 from fleet.health import HostReport
 from fleet.inventory import Group
 from fleet.inventory.profiles import Choice, Device, Setting, choose, keys_in_manifest, settings_for
 
 #: Where the trainer keeps what it builds, per host and outside the release, which never changes. `{deploy_dir}` is
-#: replaced on the host.
+#: replaced on the host; the quotes are YAML's.
 ARTIFACTS: Final = {
-    "data.token_artifacts": "{deploy_dir}/artifacts/tokens",
-    "data.tokenizer_artifacts": "{deploy_dir}/artifacts/tokenizers",
-    "kernels.ledger": "{deploy_dir}/artifacts/kernels.json",
+    "data.token_artifacts": '"{deploy_dir}/artifacts/tokens"',
+    "data.tokenizer_artifacts": '"{deploy_dir}/artifacts/tokenizers"',
+    "kernels.ledger": '"{deploy_dir}/artifacts/kernels.json"',
 }
 
 
@@ -67,7 +67,7 @@ def plan(session: Session, name: str, options: TrainOptions, report: HostReport,
     instance = session.instance(name)
     arguments = parsed(options.arguments)
     chosen = choose_run(session.root, options.manifest, options.name, arguments)
-    devices = [Device(gpu.index, gpu.name, gpu.uuid, capability(gpu)) for gpu in report.gpus]
+    devices = [Device(gpu.index, gpu.name, gpu.uuid) for gpu in report.gpus]
     wanted = options.gpus if options.gpus is not None else instance.gpus
     choice = choose(devices, gpu=instance.gpu, gpus=wanted, nproc=options.nproc)
     settings = settings_for(
@@ -77,6 +77,8 @@ def plan(session: Session, name: str, options: TrainOptions, report: HostReport,
         manifest=keys_in_manifest(session.root / chosen.manifest),
         command_line=arguments.overrides,
     )
+    # Once more with all that will be passed on: what the trainer would refuse is found before anything is sent.
+    validate(session.root / chosen.manifest, [setting.argv[1] for setting in settings if setting.argv])
     return Plan(name, chosen, choice, settings, _argv(chosen, settings, arguments))
 
 

@@ -18,7 +18,7 @@ def send_secrets(session: Session, name: str, deadline: Deadline) -> str | None:
     wanted = session.instance(name).secrets
     if wanted is None or not wanted.allow:
         return None
-    values = read_allowed(session.root / wanted.file, wanted.allow)
+    values = read_allowed(session.inventory.file(wanted.file), wanted.allow)
     session.learn(values.values())
     send(session.transport(name, deadline), session.instance(name).deploy_dir, SET, values, deadline=deadline)
     return SET

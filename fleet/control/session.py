@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self, TypeAlias, TypeVar
 
 from fleet.agent import Agent
 from fleet.control.endpoints import endpoint
@@ -20,24 +22,37 @@ from fleet.workspace import AuditRecord, LogCache, Workspace
 T = TypeVar("T")
 #: Seconds to write one line into the audit log of a host.
 _AUDIT: Final = 20.0
+#: Seconds to open a connection ahead of its use.
+_CONNECT: Final = 60.0
+#: Asks the user for the password of a host; None when nobody can be asked.
+AskPassword: TypeAlias = Callable[[str], str | None]
 
 
 class Session:
     """Connections are opened when they are first needed and closed with the session."""
 
     def __init__(
-        self, inventory: Inventory, *, jobs: int = 32, timeout: float | None = None, argv: Sequence[str] = ()
+        self,
+        inventory: Inventory,
+        *,
+        jobs: int = 32,
+        timeout: float | None = None,
+        argv: Sequence[str] = (),
+        ask_password: AskPassword | None = None,
     ) -> None:
-        """`timeout` limits the whole session in seconds; `argv` is what the audit log says was asked."""
+        """`timeout` limits the whole session in seconds; `argv` is what the audit log says was asked.
+
+        Passwords of hosts are used only if `ask_password` is given.
+        """
         self.inventory, self.jobs = inventory, jobs
         self.root: Path = inventory.path.parent
         self.workspace = Workspace.beside(inventory.path)
         self.redactor = Redactor()
-        self._secrets: set[str] = set()
         self._argv = tuple(argv)
         self._limit = None if timeout is None else Deadline.after(timeout)
         known_hosts = self.workspace.known_hosts
-        self.pool = Pool({name: endpoint(inventory, name, known_hosts) for name in inventory.instances})
+        self.endpoints = {name: endpoint(inventory, name, known_hosts) for name in inventory.instances}
+        self._pool = Pool(self.endpoints, ask_password=ask_password)
 
     @classmethod
     def open(
@@ -48,10 +63,12 @@ class Session:
         jobs: int = 32,
         timeout: float | None = None,
         argv: Sequence[str] = (),
+        ask_password: AskPassword | None = None,
     ) -> Self:
         """The session of a fleet.json: `config`, or the nearest one at `start` (the working folder) or above."""
         path = find(start or Path.cwd(), config)
-        return cls(load(path, Workspace.beside(path).cache), jobs=jobs, timeout=timeout, argv=argv)
+        inventory = load(path, Workspace.beside(path).cache)
+        return cls(inventory, jobs=jobs, timeout=timeout, argv=argv, ask_password=ask_password)
 
     def instance(self, name: str) -> Instance:
         """What fleet.json says of an instance."""
@@ -76,8 +93,7 @@ class Session:
 
     def learn(self, secrets: Iterable[str]) -> None:
         """Values that must not appear in anything written from now on."""
-        self._secrets.update(secrets)
-        self.redactor = Redactor(self._secrets)
+        self.redactor.add(secrets)
 
     @cached_property
     def logs(self) -> LogCache:
@@ -90,7 +106,19 @@ class Session:
 
     def transport(self, name: str, deadline: Deadline) -> Transport:
         """The connection to a host, opened at most once and again after a cut. Raises what opening it can raise."""
-        return self.pool.get(name, deadline)
+        return self._pool.get(name, deadline)
+
+    def connect(self, names: Sequence[str]) -> None:
+        """Begin to open connections in the background, while something else is done on this side.
+
+        What goes wrong is told when the connection is used.
+        """
+        for name in names[: self.jobs]:
+            threading.Thread(target=self._connect, args=(name,), name=f"connect {name}", daemon=True).start()
+
+    def _connect(self, name: str) -> None:
+        with contextlib.suppress(FleetError):
+            self._pool.get(name, self.deadline(_CONNECT))
 
     def agent(self, name: str, deadline: Deadline) -> Agent:
         """The agent of a host."""
@@ -116,9 +144,7 @@ class Session:
 
         Raises Usage if it cannot be kept here; a host that cannot keep it is an error of the report.
         """
-        record = AuditRecord.of(
-            action, argv=self._argv, targets=targets, result=self.redactor.text(result), redactor=self.redactor
-        )
+        record = AuditRecord.of(action, argv=self._argv, targets=targets, result=result, redactor=self.redactor)
         self.workspace.audit(record)
         line = record.line()
 
@@ -130,7 +156,7 @@ class Session:
 
     def close(self) -> None:
         """Close every connection."""
-        self.pool.close()
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self

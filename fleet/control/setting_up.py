@@ -8,13 +8,15 @@ from typing import Final, Literal
 
 from fleet.control.report import Report
 from fleet.control.session import Session
-from fleet.environment import PinnedUv, Ready, setup
+from fleet.environment import PinnedUv, Ready, plan, setup
 from fleet.errors import NotFound
+from fleet.inventory import Instance
 from fleet.release import releases
 from fleet.ssh import Deadline
 
 #: Seconds for an installation.
 LIMIT: Final = 2 * 3600.0
+_PLAN: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ def setup_all(
     session: Session, names: Sequence[str], options: SetupOptions, on_progress: Callable[[str], None]
 ) -> Report[Ready]:
     """Make the environment of each host's current release."""
-    session.pool.open(names)
+    session.connect(names)
     report = session.each(
         names, lambda name, deadline: setup_on(session, name, None, deadline, on_progress, options), LIMIT
     )
@@ -41,6 +43,26 @@ def setup_all(
     built = [name for name, row in report.rows.items() if row.action != "ready"]
     session.record("setup", names, "; ".join(words), on_hosts=built)
     return report
+
+
+def plan_setups(session: Session, names: Sequence[str], options: SetupOptions) -> Report[tuple[str, ...]]:
+    """What a set-up would do on each host, in words; nothing is changed."""
+
+    def on_host(name: str, deadline: Deadline) -> tuple[str, ...]:
+        instance = session.instance(name)
+        return plan(
+            session.transport(name, deadline),
+            instance.deploy_dir,
+            current_release(session, name, deadline),
+            python=options.python or instance.python,
+            mode=options.mode,
+            uv=_uv(session, instance),
+            offline=options.offline,
+            recreate=options.recreate,
+            deadline=deadline,
+        ).steps()
+
+    return session.each(names, on_host, _PLAN)
 
 
 def setup_on(
@@ -54,21 +76,23 @@ def setup_on(
     """Make the environment that a release needs on one host; without a release, the current one's."""
     options = options or SetupOptions()
     instance = session.instance(name)
-    transport = session.transport(name, deadline)
-    uv = None if instance.uv is None else PinnedUv(session.root / instance.uv.path, instance.uv.sha256)
     return setup(
-        transport,
+        session.transport(name, deadline),
         instance.deploy_dir,
         release or current_release(session, name, deadline),
         python=options.python or instance.python,
         mode=options.mode,
-        uv=uv,
+        uv=_uv(session, instance),
         offline=options.offline,
         recreate=options.recreate,
         wheels=session.workspace.cache_folder / "wheels",
         deadline=deadline,
         on_progress=lambda line: on_progress(f"{name}: {line}"),
     )
+
+
+def _uv(session: Session, instance: Instance) -> PinnedUv | None:
+    return None if instance.uv is None else PinnedUv(session.inventory.file(instance.uv.path), instance.uv.sha256)
 
 
 def current_release(session: Session, name: str, deadline: Deadline) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fleet.control.finding import Found, live_runs
+from fleet.control.finding import Found, find_run, live_runs
 from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.errors import FleetError, StopIncomplete, Usage
@@ -28,6 +28,8 @@ class Stopped:
     survivors: tuple[dict[str, Any], ...]
     already: bool
     """Whether the run had ended before it was asked to."""
+    proven: bool
+    """Whether the checkpoint is newer than the request, or nothing was lost."""
 
     def text(self) -> str:
         """What a user wants to know, in one line."""
@@ -35,7 +37,7 @@ class Stopped:
             return f"{self.run}: {len(self.survivors)} processes survived"
         if self.already:
             return f"{self.run}: already {self.state}"
-        if self.checkpoint is not None and not self.steps_lost:
+        if self.checkpoint is not None and self.proven:
             return f"{self.run}: {self.state}; checkpoint step {self.checkpoint['step']} verified"
         since = "" if self.checkpoint is None else f" since step {self.checkpoint['step']}"
         lost = "" if self.steps_lost is None else f"; {self.steps_lost} steps lost"
@@ -60,13 +62,13 @@ def stop(
     incomplete = tuple(
         _incomplete(name, stopped) for name, row in report.rows.items() for stopped in row if not _proved(stopped)
     )
-    session.record("stop", names, "; ".join(s.text() for row in report.rows.values() for s in row) or "nothing to stop")
+    words = [f"{name}: {stopped.text()}" for name, row in report.rows.items() for stopped in row]
+    changed = [name for name, row in report.rows.items() if any(not stopped.already for stopped in row)]
+    session.record("stop", names, "; ".join(words) or "nothing to stop", on_hosts=changed)
     return Report(report.rows, (*report.errors, *incomplete), report.warnings)
 
 
 def _chosen(session: Session, name: str, run: str | None, every: bool, deadline: Deadline) -> Sequence[Found]:
-    from fleet.control.finding import find_run
-
     if run is not None:
         return [find_run(session, name, run, deadline)]
     live = live_runs(session, name, deadline)
@@ -90,14 +92,15 @@ def _stop(session: Session, name: str, found: Found, grace: float, kill: bool, d
         checkpoint=answer.get("checkpoint"),
         steps_lost=answer.get("steps_lost"),
         survivors=tuple(answer.get("survivors") or ()),
-        already=not found.live,
+        already=answer["already"],
+        proven=answer["proven"],
     )
 
 
 def _proved(stopped: Stopped) -> bool:
     if stopped.survivors:
         return False
-    return stopped.already or stopped.state == "completed" or not stopped.steps_lost
+    return stopped.already or stopped.proven or stopped.state == "completed"
 
 
 def _incomplete(name: str, stopped: Stopped) -> FleetError:

@@ -13,7 +13,7 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Final
 
-from fleet.download.folder import Folder, Part
+from fleet.download.folder import Folder
 from fleet.download.listing import Ask, Listing, RemoteFile, Skipped, list_run
 from fleet.download.receiving import Range, Receiver, ShortRange, Splitter, malformed
 from fleet.errors import Blocked, FleetError, NotFound, Unreachable, Unverified, Usage
@@ -22,8 +22,6 @@ from fleet.ssh.backoff import Backoff
 
 #: Characters of paths and numbers in one command: the kernel takes 128 KiB in one argument, the shell's line is one.
 COMMAND_LIMIT: Final = 64 << 10
-#: Open files at once.
-RANGES_LIMIT: Final = 512
 #: Attempts in a row that bring not one byte, after which a lost connection is an error (about 20 s of waiting).
 FRUITLESS: Final = 8
 _HASHERS: Final = 2
@@ -161,7 +159,7 @@ class _Transfer:
         """Write the files that came inside the listing."""
         for file in self.wanted:
             if file.content is not None:
-                part = self._folder.part(file)
+                part = self._folder.part(file, self._folder.left(file))
                 try:
                     part.append([file.content[part.size :]])
                     part.finish()
@@ -187,18 +185,14 @@ class _Transfer:
 
     def _receive_some(self, left: list[RemoteFile]) -> None:
         """Receive as many of these files as one command takes. Raises Unreachable after a cut; what came is written."""
-        parts: list[Part] = []
-        receiver = Receiver(self._came)
+        ranges = [Range(file, self._folder.left(file)) for file in left[: _fitting(left)]]
+        receiver = Receiver(self._folder, self._came)
         try:
-            parts += [self._folder.part(file) for file in left[: _fitting(left)]]
-            ranges = [Range(part, part.file.size - part.size) for part in parts]
             with receiver:
                 self._stream(ranges, Splitter(ranges), receiver)
         finally:
             self._failures += receiver.failures
             self._ended |= receiver.ended
-            for part in parts:
-                part.close()
 
     def _stream(self, ranges: list[Range], splitter: Splitter, receiver: Receiver) -> None:
         transport = self._connect()
@@ -225,7 +219,7 @@ class _Transfer:
     def _command(self, ranges: list[Range]) -> Cmd:
         arguments = [self._python, self._program, self._listing.root]
         for wanted in ranges:
-            arguments += [wanted.part.file.path, str(wanted.part.size), str(wanted.length)]
+            arguments += [wanted.file.path, str(wanted.offset), str(wanted.length)]
         return Cmd.script("send.sh", *arguments)
 
     def _came(self, path: str, count: int) -> None:
@@ -239,7 +233,7 @@ def _fitting(files: list[RemoteFile]) -> int:
     length = 0
     for count, file in enumerate(files):
         length += len(os.fsencode(file.path)) + 48 + 4 * file.path.count("'")
-        if count and (length > COMMAND_LIMIT or count >= RANGES_LIMIT):
+        if count and length > COMMAND_LIMIT:
             return count
     return len(files)
 

@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -58,14 +58,17 @@ class Folder:
         finally:
             os.close(descriptor)
 
-    def part(self, file: RemoteFile) -> Part:
-        """The file in progress, with what an earlier download left of it. Raises Busy if another one writes it now."""
+    def part(self, file: RemoteFile, offset: int) -> Part:
+        """The file in progress, of which `left` told that `offset` bytes are there. Raises Busy if another one writes
+        it now."""
         with self._directory(file.path, make=True) as (directory, name):
             descriptor = os.open(
                 _part_name(name, file), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=directory
             )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_size != offset:
+                raise BlockingIOError(errno.EAGAIN, "it has grown")
         except BlockingIOError:
             os.close(descriptor)
             raise Busy(
@@ -74,10 +77,10 @@ class Folder:
                 fix="wait for the other one, or choose another folder",
                 example="fleet download lab-a --run RUN --to elsewhere",
             ) from None
-        return Part(self, file, descriptor)
+        return Part(self, file, descriptor, offset)
 
     def left(self, file: RemoteFile) -> int:
-        """Bytes that an earlier download left of this very file."""
+        """Bytes that an earlier download left of this very file. More than it has are none of it, and are dropped."""
         try:
             with self._directory(file.path, make=False) as (directory, name):
                 size = os.stat(_part_name(name, file), dir_fd=directory, follow_symlinks=False).st_size
@@ -85,7 +88,10 @@ class Folder:
             if error.errno in _ABSENT:
                 return 0
             raise
-        return min(size, file.size)
+        if size > file.size:
+            self.drop(file)
+            return 0
+        return size
 
     def put(self, file: RemoteFile) -> None:
         """Move a part that is complete and synced to its final name, with the time that the host lists."""
@@ -140,16 +146,12 @@ class Folder:
 class Part:
     """A file in progress. One thread at a time writes it; `size` is what is written so far."""
 
-    def __init__(self, folder: Folder, file: RemoteFile, descriptor: int) -> None:
-        self.file = file
+    def __init__(self, folder: Folder, file: RemoteFile, descriptor: int, size: int) -> None:
+        self.file, self.size = file, size
         self._folder, self._descriptor = folder, descriptor
-        self.size = os.fstat(descriptor).st_size
-        if self.size > file.size:
-            os.ftruncate(descriptor, 0)
-            self.size = 0
         self._digest: hashlib._Hash | None = None
 
-    def append(self, pieces: list[bytes]) -> None:
+    def append(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Write pieces at the end and take them into the digest."""
         digest = self._measured()
         for piece in pieces:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
-from fleet.download.folder import Part
+from fleet.download.folder import Folder, Part
+from fleet.download.listing import RemoteFile
 from fleet.errors import FleetError, RemoteFailed
 
 #: Bytes that are handed over together: a task costs about 20 us, whatever its size.
@@ -31,8 +32,13 @@ _HEADER_LIMIT: Final = 64
 class Range:
     """Bytes that were asked for: the rest of one file."""
 
-    part: Part
-    length: int
+    file: RemoteFile
+    offset: int
+
+    @property
+    def length(self) -> int:
+        """Bytes that are missing here."""
+        return self.file.size - self.offset
 
 
 class ShortRange(Exception):
@@ -57,8 +63,8 @@ class Splitter:
     complete: bool = field(default=False, init=False)
     """Whether all ranges have arrived whole."""
 
-    def feed(self, piece: bytes) -> Iterator[tuple[Range, bytes]]:
-        """The parts of a piece of the stream."""
+    def feed(self, piece: bytes) -> Iterator[tuple[Range, memoryview]]:
+        """The parts of a piece of the stream, without copying them."""
         view = memoryview(self._buffer + piece if self._buffer else piece)
         self._buffer = b""
         while view:
@@ -66,7 +72,7 @@ class Splitter:
                 taken = view[: self._left]
                 view = view[len(taken) :]
                 self._left -= len(taken)
-                yield self.ranges[self._index], bytes(taken)
+                yield self.ranges[self._index], taken
                 self._see_end()
                 continue
             text = bytes(view[:_NOISE])
@@ -77,7 +83,7 @@ class Splitter:
             view = view[end + 1 :]
             if self._header(text[:end]):
                 if not self._left:
-                    yield self.ranges[self._index], b""
+                    yield self.ranges[self._index], view[:0]
                 self._see_end()
 
     def _header(self, line: bytes) -> bool:
@@ -93,7 +99,7 @@ class Splitter:
             raise malformed(f"range {index} after range {self._index} of {len(self.ranges)}")
         wanted = self.ranges[index]
         if length != wanted.length:
-            raise ShortRange(wanted.part.file.path)
+            raise ShortRange(wanted.file.path)
         self._index, self._left, self._started = index, length, True
         return True
 
@@ -109,16 +115,17 @@ class Splitter:
 class Receiver:
     """Writes what arrives. A context manager; leaving it waits until everything received is written."""
 
-    def __init__(self, received: Callable[[str, int], None]) -> None:
+    def __init__(self, folder: Folder, received: Callable[[str, int], None]) -> None:
         """`received` is told, in the thread that calls `take`, a path and how many bytes of it came."""
-        self._received = received
+        self._folder, self._received = folder, received
         self._writing = ThreadPoolExecutor(1, "download-write")
         self._finishing = ThreadPoolExecutor(FINISHERS, "download-sync")
         self._waiting: deque[Future[None]] = deque()
         self._finished: list[Future[None]] = []
-        self._gathered: list[bytes] = []
+        self._gathered: list[memoryview] = []
         self._size = 0
         self._current: Range | None = None
+        self._part: Part | None = None
         self._left = 0
         self._broken = False
         self.ended: set[str] = set()
@@ -126,37 +133,42 @@ class Receiver:
         self.failures: list[FleetError] = []
         """Why files did not verify, in the order of their ends."""
 
-    def take(self, stream: Iterable[tuple[Range, bytes]]) -> None:
-        """Take pieces of ranges; they may come in any number of calls."""
+    def take(self, stream: Iterable[tuple[Range, memoryview]]) -> None:
+        """Take pieces of ranges; they may come in any number of calls. Raises Busy if another download writes one of
+        these files."""
         for wanted, piece in stream:
             if wanted is not self._current:
-                self._hand_over()
                 self._current, self._left = wanted, wanted.length
+                self._part = self._folder.part(wanted.file, wanted.offset)
             self._gathered.append(piece)
             self._size += len(piece)
             self._left -= len(piece)
-            self._received(wanted.part.file.path, len(piece))
+            self._received(wanted.file.path, len(piece))
             if not self._left or self._size >= GATHER:
                 self._hand_over()
 
     def _hand_over(self) -> None:
         """Give what was gathered to the writing thread; waits when it is far behind. Raises what failed there."""
-        if self._current is None or not self._gathered:
+        if self._part is None or not self._gathered:
             return
-        part, pieces, last = self._current.part, self._gathered, not self._left
+        part, pieces, last = self._part, self._gathered, not self._left
+        if last:
+            self._part = None
         self._gathered, self._size = [], 0
         self._waiting.append(self._writing.submit(self._write, part, pieces, last))
         while len(self._waiting) > WAITING:
             self._waiting.popleft().result()
 
-    def _write(self, part: Part, pieces: list[bytes], last: bool) -> None:
+    def _write(self, part: Part, pieces: list[memoryview], last: bool) -> None:
         if self._broken:
             # What comes behind a hole would only have to be thrown away.
+            part.close()
             return
         try:
             part.append(pieces)
         except OSError:
             self._broken = True
+            part.close()
             raise
         if last:
             self._finished.append(self._finishing.submit(self._finish, part))
@@ -183,6 +195,8 @@ class Receiver:
         finally:
             self._writing.shutdown()
             self._finishing.shutdown()
+            if self._part is not None:
+                self._part.close()
         for future in self._finished:
             future.result()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fleet.environment.interpreter import OLDEST_TORCH, PROBE_SECONDS
@@ -21,8 +22,18 @@ _KINDS: Final[dict[str, type[FleetError]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was brought to the host for a build."""
+
+    pip: str | None
+    """Path of a wheel of pip there, where the host has none."""
+    wheels: tuple[Wheel, ...] | None
+    """The only packages to install from, or None where the host has an index."""
+
+
 def request(
-    build: Build, release: str, extras: Sequence[str], wheels: Sequence[Wheel] | None, recreate: bool, seconds: float
+    build: Build, release: str, extras: Sequence[str], sent: Sent, recreate: bool, seconds: float
 ) -> dict[str, Any]:
     """What the builder is told. Nothing in it is secret: it is an argument of a process."""
     one = build.choice.interpreter
@@ -38,7 +49,8 @@ def request(
         "pins": None if build.lock.pins is None else sorted(build.lock.pins),
         "extras": sorted(set(extras)),
         "uv": build.uv,
-        "wheels": None if wheels is None else [wheel.told() for wheel in wheels],
+        "pip": sent.pip,
+        "wheels": None if sent.wheels is None else [wheel.told() for wheel in sent.wheels],
         "recreate": recreate,
         "seconds": min(seconds, _LONGEST),
         "torch": OLDEST_TORCH,

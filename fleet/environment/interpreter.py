@@ -16,6 +16,7 @@ OLDEST_TORCH: Final = "2.11"
 #: Seconds for one interpreter: torch takes up to half a minute to import from a cold network disk.
 PROBE_SECONDS: Final = 60
 _ALARM: Final = 128 + 14
+_NO_PIP: Final = "it has neither pip nor ensurepip"
 
 Wish = Literal["auto", "reuse", "isolated"]
 
@@ -42,7 +43,7 @@ class Interpreter:
     platform: str
     libc: str
     pip: bool
-    """Whether it can install packages: it has pip, or can make one."""
+    """Whether it can install packages on its own: it has pip, or the wheel of pip that comes with Python."""
     gpus: int
     torch: Torch | None
     """None without one that imports."""
@@ -129,25 +130,34 @@ def _interpreter(facts: Mapping[str, Any]) -> Interpreter:
     )
 
 
-def choose(host: str, candidates: Sequence[Interpreter | Rejected], wish: Wish, *, reusable: bool = True) -> Choice:
+def choose(
+    host: str, candidates: Sequence[Interpreter | Rejected], wish: Wish, *, reusable: bool = True, tool: bool = False
+) -> Choice:
     """Take the first interpreter whose torch can be reused, else the first that packages can be installed for.
 
-    `reusable` is False when what pins the packages cannot leave out torch. Raises Blocked when nothing fits.
+    `reusable` is False when what pins the packages cannot leave out torch; `tool` says that uv, or a pip of this side,
+    can be used with an interpreter that has no pip. Raises Blocked when nothing fits.
     """
     rejected = [f"{one.path}: {one.reason}" for one in candidates if isinstance(one, Rejected)]
     usable = [one for one in candidates if isinstance(one, Interpreter)]
-    if wish != "isolated" and reusable:
+    if wish == "reuse" or (wish == "auto" and reusable):
         for one in usable:
-            if not one.problem:
+            if not one.problem and (one.pip or tool):
                 return Choice(one, True, _why_reuse(one), tuple(rejected))
-            rejected.append(f"{one.described()}: not reused: {one.problem}")
+            rejected.append(f"{one.described()}: not reused: {one.problem or _NO_PIP}")
     if wish == "reuse":
         raise _nothing(host, "no Python here has a torch that can be reused", rejected, "--isolated")
     for one in usable:
-        if one.pip:
-            why = "asked for" if wish == "isolated" else "no torch here can be reused" if reusable else "all is pinned"
+        if one.pip or tool:
+            why = (
+                "asked for"
+                if wish == "isolated"
+                else "no torch here can be reused"
+                if reusable
+                else "uv.lock pins torch"
+            )
             return Choice(one, False, f"an environment of its own on {one.described()}: {why}", tuple(rejected))
-        rejected.append(f"{one.described()}: has neither pip nor ensurepip")
+        rejected.append(f"{one.described()}: {_NO_PIP}")
     raise _nothing(
         host, f"no Python {OLDEST_PYTHON} or newer that packages can be installed for", rejected, "--python P"
     )

@@ -87,8 +87,13 @@ def plan(
     assert survey.files is not None
     # uv would leave out neither torch nor the index.
     tool = survey.uv or (f"{survey.root}/tools/{uv.name}" if uv else None)
-    choice = choose(transport.name, survey.candidates, mode, reusable=reusable(survey.files))
-    usable = tool is not None and not choice.reuse and not offline
+    from fleet.remote.env_install import bundled_pip
+
+    with_uv = tool is not None and not offline
+    any_tool = bundled_pip() is not None or (with_uv and "uv.lock" in survey.files)
+    leaves_torch = reusable(survey.files)
+    choice = choose(transport.name, survey.candidates, mode, reusable=leaves_torch, tool=any_tool)
+    usable = with_uv and not choice.reuse
     lock = read_lock(transport.name, survey.files, uv=usable, extras=extras)
     how: Mode = "reuse" if choice.reuse else "uv" if lock.kind == "uv" else "pip"
     return Plan(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fleet.environment.build import request, run_builder
 from fleet.environment.interpreter import Wish
 from fleet.environment.plan import Build, PinnedUv, plan
 from fleet.environment.ready import Ready
-from fleet.environment.upload import send_agent, send_file
-from fleet.environment.wheelhouse import Wheel, gather, send_wheels
 from fleet.errors import Usage
 from fleet.ssh import Deadline, Transport
+
+if TYPE_CHECKING:
+    from fleet.environment.build import Sent
 
 
 def _silent(line: str) -> None:
@@ -69,8 +70,11 @@ def setup(
     if planned.build is None:
         assert planned.ready is not None
         return planned.ready
-    gathered = _send(transport, deploy_dir, planned.build, uv, wheels if offline else None, deadline, on_progress)
-    asked = request(planned.build, release, extras, gathered, recreate, deadline.remaining())
+    # What builds is loaded only when something is built: mostly everything is ready.
+    from fleet.environment.build import request, run_builder
+
+    sent = _send(transport, deploy_dir, planned.build, uv, wheels if offline else None, deadline, on_progress)
+    asked = request(planned.build, release, extras, sent, recreate, deadline.remaining())
     record = run_builder(transport, planned.build, asked, deadline, on_progress)
     return Ready.of(record, record["action"], time.monotonic() - start)
 
@@ -83,17 +87,29 @@ def _send(
     cache: Path | None,
     deadline: Deadline,
     tell: Callable[[str], None],
-) -> tuple[Wheel, ...] | None:
+) -> Sent:
     """Bring what the build needs to the host. Wheels are gathered first: if one is missing, nothing is sent."""
-    path = build.choice.interpreter.path
-    gathered = None if cache is None else gather(transport.name, build, cache, deadline)
+    from fleet.environment.build import Sent
+    from fleet.environment.upload import digest, send_agent, send_file
+    from fleet.environment.wheelhouse import gather, send_wheels
+    from fleet.remote.env_install import bundled_pip
+
+    one = build.choice.interpreter
+    wheels = None if cache is None else gather(transport.name, build, cache, deadline)
     if not build.survey.agent:
-        send_agent(transport, deploy_dir, path, deadline)
+        send_agent(transport, deploy_dir, one.path, deadline)
     if build.uv is not None and build.uv != build.survey.uv:
         assert uv is not None
         tell(f"sending {uv.path.name} to {build.uv}")
-        send_file(transport, path, uv.path, build.uv, uv.sha256, "700", deadline)
-    if gathered is not None:
-        assert cache is not None
-        send_wheels(transport, build, cache, gathered, deadline, tell)
-    return gathered
+        send_file(transport, one.path, uv.path, build.uv, uv.sha256, "700", deadline)
+    pip = None
+    if build.mode != "uv" and not one.pip:
+        local = bundled_pip()
+        assert local is not None
+        sha256, _ = digest(Path(local))
+        pip = f"{build.survey.root}/wheels/sha256/{sha256}"
+        tell(f"sending {Path(local).name}: the host has no pip")
+        send_file(transport, one.path, Path(local), pip, sha256, "400", deadline)
+    if wheels is not None and cache is not None:
+        send_wheels(transport, build, cache, wheels, deadline, tell)
+    return Sent(pip, wheels)

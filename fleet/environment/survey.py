@@ -83,7 +83,16 @@ def look(transport: Transport, deploy_dir: str, request: Request, agent: str, de
             example=f"fleet doctor {transport.name}",
             host=transport.name,
         )
-    return parse(result.out)
+    try:
+        return parse(result.out)
+    except (ValueError, KeyError) as error:
+        raise RemoteFailed(
+            f"{transport.name}: what it said about its environments cannot be understood: {error!r}",
+            why="a record there was damaged, or the login writes text of its own into every command",
+            fix="build the environment anew; if that says the same, see what `fleet run HOST -- true` prints",
+            example=f"fleet setup {transport.name} --recreate",
+            host=transport.name,
+        ) from error
 
 
 def parse(data: bytes) -> Survey:

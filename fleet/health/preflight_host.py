@@ -49,6 +49,9 @@ def host_checks(
         if host.disk.inodes is not None and "host.inodes" not in found:
             evidence = f"{host.disk.inodes_free} of {host.disk.inodes} inodes free"
             yield Check("host.inodes", name, "ok", evidence)
+    if host.memory is not None and "host.memory" not in found:
+        memory = f"{host.memory.available / _GIB:.1f} of {host.memory.total / _GIB:.1f} GiB of memory available"
+        yield Check("host.memory", name, "ok", memory)
     for finding in found.values():
         yield as_check(name, finding)
     if not quick:

@@ -11,13 +11,12 @@ from typing import Any
 
 from fleet.inventory import profiles
 from fleet.inventory.faults import Faults, closest, known, shown
-from fleet.inventory.hops import cycle, hop
 from fleet.inventory.located import Path
 from fleet.inventory.overrides import settings
+from fleet.inventory.parts import object_of, objects_of
+from fleet.inventory.references import check_group, check_jumps
 from fleet.redaction import is_secret_name
 from hydra.manifest.paths import dotted
-
-_NOTHING: Mapping[str, Any] = {}
 
 
 def check_meaning(data: Any, faults: Faults) -> None:
@@ -26,29 +25,31 @@ def check_meaning(data: Any, faults: Faults) -> None:
         faults.add(path, f"given twice; first on line {faults.located.line(path)}", line=line)
     if not isinstance(data, dict):
         return
-    instances, groups = sections(data, "instances"), sections(data, "groups")
+    instances, groups = objects_of(data, "instances"), objects_of(data, "groups")
     for name in sorted(set(instances) & set(groups)):
         faults.add(("groups", name), "an instance has this name, too; a target could mean either")
-    for path, section in _sections(data):
-        _check_env(path, section(section, "env"), faults)
-        _check_overrides(path, section(section, "overrides"), faults)
-        _check_folder(path, section.get("deploy_dir"), faults)
-        _check_profile(path, section.get("gpu"), faults)
-        _check_devices(path, section.get("gpus"), faults)
+    for path, part in _parts(data):
+        _check_env(path, object_of(part, "env"), faults)
+        _check_overrides(path, object_of(part, "overrides"), faults)
+        _check_folder(path, part.get("deploy_dir"), faults)
+        _check_profile(path, part.get("gpu"), faults)
+        _check_devices(path, part.get("gpus"), faults)
     for name, instance in instances.items():
-        _check_merged(("instances", name), section(data, "defaults"), instance, faults)
+        _check_merged(("instances", name), object_of(data, "defaults"), instance, faults)
     if isinstance(data.get("instances"), dict):
         # A name exists even where its instance is not described as it should be.
-        check_jumps(data, faults)
+        names = tuple(data["instances"])
+        check_jumps(data, names, faults)
         for name, group in groups.items():
-            check_group(("groups", name), group, data["instances"], faults)
+            check_group(("groups", name), group, names, faults)
 
 
-def _sections(data: dict[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    yield ("defaults",), section(data, "defaults")
-    for part in ("instances", "groups"):
-        for name, section in sections(data, part).items():
-            yield (part, name), section
+def _parts(data: dict[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Every object that may hold settings of instances, with its path."""
+    yield ("defaults",), object_of(data, "defaults")
+    for field in ("instances", "groups"):
+        for name, part in objects_of(data, field).items():
+            yield (field, name), part
 
 
 def _check_env(path: Path, env: Mapping[str, Any], faults: Faults) -> None:
@@ -72,7 +73,7 @@ def _check_overrides(path: Path, overrides: Mapping[str, Any], faults: Faults) -
         if setting is None:
             faults.add(place, "is no path of a setting; expected one such as training.batch")
             continue
-        other = next((known for known in before if _overlap(known, setting)), None)
+        other = next((earlier for earlier in before if _overlap(earlier, setting)), None)
         if other is not None:
             line = faults.located.line((*path, "overrides", *before[other]))
             faults.add(place, f"sets {dotted(setting)}, but line {line} sets {dotted(other)} already")
@@ -110,22 +111,13 @@ def _check_devices(path: Path, indices: Any, faults: Faults) -> None:
 
 def _check_merged(path: Path, defaults: Mapping[str, Any], instance: Mapping[str, Any], faults: Faults) -> None:
     """What must hold for an instance together with the defaults."""
-    secrets = {**section(defaults, "secrets"), **section(instance, "secrets")}
+    secrets = {**object_of(defaults, "secrets"), **object_of(instance, "secrets")}
     for field in ("file", "allow"):
         if secrets and field not in secrets:
             at = (*path, "secrets") if "secrets" in instance else ("defaults", "secrets")
             faults.add(at, f'has no "{field}", here or in the defaults; secrets need both "file" and "allow"')
-    times = {"interval": 3, "limit": 6, **section(defaults, "watchdog"), **section(instance, "watchdog")}
+    times = {"interval": 3, "limit": 6, **object_of(defaults, "watchdog"), **object_of(instance, "watchdog")}
     interval, limit = times["interval"], times["limit"]
     if isinstance(interval, int | float) and isinstance(limit, int | float) and limit <= interval:
         at = (*path, "watchdog") if "watchdog" in instance else ("defaults", "watchdog")
         faults.add(at, f"found limit {limit} and interval {interval}; expected a limit longer than the interval")
-
-
-def section(section: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = section.get(key)
-    return value if isinstance(value, dict) else _NOTHING
-
-
-def sections(data: dict[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
-    return {name: value for name, value in section(data, key).items() if isinstance(value, dict)}

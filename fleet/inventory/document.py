@@ -112,7 +112,7 @@ class Notify(Strict):
 class Document(Strict):
     """The whole of fleet.json."""
 
-    version: Annotated[int, Field(ge=1, le=1), field_types.Expected("1, the version that this fleet reads")] = Field(description="version of this format")
+    version: field_types.Version = Field(description="version of this format")
     project: field_types.Name = Field(description="name of the project, which names its folder on hosts")
     defaults: Defaults = absent("settings of every instance that does not have its own")
     instances: dict[field_types.Name, Instance] = Field(description="hosts by name")

@@ -22,6 +22,7 @@ NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 _HOST = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}"
 _IPV6 = r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,32}(%[A-Za-z0-9_.-]{1,15})?"
 _PATH = r"[^\x00-\x1f\x7f]"
+Version = Annotated[int, Field(ge=1, le=1), Expected("1, the version that this fleet reads")]
 Name = Annotated[
     str,
     StringConstraints(pattern=rf"^{NAME}$"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from fleet.inventory.values import Address, Hop
 
@@ -11,7 +11,7 @@ _HOST = r"\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _ADDRESS = re.compile(rf"(?P<user>[A-Za-z0-9_][A-Za-z0-9_.$-]*)@(?P<host>{_HOST})(?::(?P<port>[0-9]{{1,5}}))?")
 
 
-def hop(text: str, instances: Mapping[str, object]) -> Hop | None:
+def hop(text: str, instances: Container[str]) -> Hop | None:
     """An instance's name as it is, `user@host:port` as its parts; None for what is neither."""
     if text in instances:
         return text

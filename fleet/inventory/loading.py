@@ -45,13 +45,14 @@ def load(path: Path, cache: Cache | None = None) -> Inventory:
 def fingerprint(data: bytes, name: str) -> str:
     """SHA-256 of the file, its name (origins have it) and the sources that decide what is valid and what it means."""
     digest = hashlib.sha256(f"{name}\0{len(data)}\0".encode() + data)
-    for source in _sources():
+    for source in sources():
         content = source.read_bytes()
         digest.update(f"{source.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 
-def _sources() -> list[Path]:
+def sources() -> list[Path]:
+    """The files that decide what is valid and what it means: this room, and what names the manifest's settings."""
     import hydra.manifest
 
     here, manifest = Path(__file__).parent, Path(hydra.manifest.__file__).parent

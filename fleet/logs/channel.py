@@ -35,7 +35,7 @@ class Place:
     python: str = "python3"
 
     def command(self, cursor: int, seconds: int) -> Cmd:
-        """The command that sends it from a position on; 0 seconds: what is there, and no more."""
+        """The command that sends it from a position on; 0 seconds: what is there and no more; -1: only what it is."""
         return Cmd.script("follow.sh", self.kind, self.path, str(cursor), str(seconds), self.python, _follower())
 
 
@@ -118,7 +118,7 @@ class Channel:
                 if not self._put(piece):
                     return
             result = self._output.result()
-            last = Status(result.rc, " | ".join(result.err.decode("utf-8", "replace").strip().splitlines()[-3:]))
+            last = Status(result.rc, _words(result.err))
         except FleetError as error:
             last = error
         self._put(last)
@@ -146,6 +146,15 @@ class Channel:
         return b""
 
 
+def look(transport: Transport, place: Place, cursor: int, deadline: Deadline) -> Opened | Status:
+    """What the host has at a position, or how the question ended. Raises Unreachable, DeadlinePassed."""
+    result = transport.exec(place.command(cursor, -1), deadline=deadline)
+    for line in result.out.splitlines():
+        if line.startswith(_MARK):
+            return _opened(line, transport.name)
+    return Status(result.rc, _words(result.err))
+
+
 def lost(name: str, status: Status) -> Unreachable:
     """The error for a stream that ended although nobody asked it to."""
     return Unreachable(
@@ -163,6 +172,10 @@ def _opened(line: bytes, name: str) -> Opened:
     if not sound or not (words[2] == "-" or (len(words[2]) < 20 and words[2].isdecimal())):
         raise _malformed(line, name)
     return Opened(int(words[0]), int(words[1]), None if words[2] == "-" else int(words[2]))
+
+
+def _words(err: bytes) -> str:
+    return " | ".join(err.decode("utf-8", "replace").strip().splitlines()[-3:])
 
 
 def _malformed(text: bytes, name: str) -> RemoteFailed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleet.logs.records import Ended, Gap, Line, LostRun, Reconnecting, Record, Row, Torn, Vanished
@@ -104,20 +104,28 @@ def message(record: Record) -> str | None:
             return None
 
 
-def to_json(line: Line, node: str) -> dict[str, Any]:
-    """A line for `--json`. `partial` says that its end is in the next line of the same stream and rank."""
-    frame = line.frame
-    return {
-        "cursor": line.cursor,
-        "seq": frame.seq,
-        "time": frame.time_ms / 1000,
-        "host": node,
-        "node": frame.node,
-        "rank": frame.rank,
-        "stream": frame.stream,
-        "text": frame.content().decode("utf-8", "replace"),
-        "partial": frame.flags == CONTINUED,
-    }
+def to_json(record: Record, node: str) -> dict[str, Any]:
+    """A record for `--json`, told by its `kind`. `partial` says that a line's end is in the next one of its source."""
+    match record:
+        case Line(frame, cursor):
+            return {
+                "kind": "line",
+                "host": node,
+                "cursor": cursor,
+                "seq": frame.seq,
+                "time": frame.time_ms / 1000,
+                "node": frame.node,
+                "rank": frame.rank,
+                "stream": frame.stream,
+                "text": frame.content().decode("utf-8", "replace"),
+                "partial": frame.flags == CONTINUED,
+            }
+        case Row(data, cursor):
+            return {"kind": "row", "host": node, "cursor": cursor, "text": data.decode("utf-8", "replace")}
+        case Torn(data, cursor):
+            return {"kind": "torn", "host": node, "cursor": cursor, "bytes": len(data)}
+        case Gap() | Reconnecting() | Ended() | Vanished() | LostRun():
+            return {"kind": type(record).__name__.lower(), "host": node, **asdict(record)}
 
 
 def _how(exit: dict[str, Any] | None) -> str:

@@ -24,6 +24,8 @@ _ROOM: Final = 1.5
 _SLACK: Final = 4096
 #: Seconds that a receiver outlives its controller's deadline, at most.
 _PATIENCE: Final = 5
+#: Seconds after which any receiver ends.
+_LONGEST: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ def receiving(
         upload.digests,
         base="" if base is None else base.release,
         switch=switch,
-        seconds=int(deadline.remaining()) + _PATIENCE,
+        seconds=min(int(deadline.remaining()) + _PATIENCE, _LONGEST),
         python=python,
     )
 

@@ -18,8 +18,8 @@ from fleet.remote.watch import RETRY, Given, Watch, say
 
 #: Seconds to wait for what the lead of a group decides after a failure.
 _ORDER_SECONDS = 30.0
-#: Seconds to try to write the last state on a disk that refuses.
-_INSIST = 300.0
+#: Seconds to try to write the last frames and the last state on a disk that refuses.
+_LOG_INSIST, _STATE_INSIST = 3.0, 300.0
 
 
 class Following(NamedTuple):
@@ -49,7 +49,12 @@ class Aftermath:
 
     def what_next(self, ending: Ending) -> Following:
         """Judge the end of an attempt. `start` hears of it if it still waits."""
-        self._given.reporter.tell("ended", {**ending._asdict(), "lines": self._log.last_lines()})
+        following = self._decided(ending)
+        facts = {"restart_in": following.wait, "lines": self._log.last_lines()}
+        self._given.reporter.tell("ended", {**following.ending._asdict(), **facts})
+        return following
+
+    def _decided(self, ending: Ending) -> Following:
         step = last_step(self._files, self._state.attempt)
         say(f"attempt {self._state.attempt} ended: {ending.state} {ending.exit} at step {step}")
         if ending.state == "completed" or self._watch.stopped_by_user:
@@ -99,21 +104,24 @@ class Aftermath:
         if self._given.control_group is not None:
             self._given.control_group.remove()
         search = Verification(self._files).result(self._watch.turn)
-        self._state.free_reserve()
-        self._attempted(lambda: self._record_final(attempt, ending, search))
+        recorded = self._attempted(lambda: self._record_final(attempt, ending, search))
         stop = self._watch.stop
         if stop is not None:
             proven = conclusion.proof(self._files, attempt, search.verified, stop.asked_ns)
             self._attempted(lambda: conclusion.write_stop_report(self._files, stop, proven, survivors))
         self._log.end(ending.state, ending.exit)
-        self._insist(lambda: not self._log.blocked)
+        self._insist(lambda: not self._log.blocked, _LOG_INSIST)
         self._state.enter(
             ending.state,
             exit=ending.exit,
             last_verified_checkpoint=_field(search.verified),
             **self._position(attempt),
         )
-        self._insist(lambda: self._state.problem is None)
+        self._insist(lambda: self._state.problem is None, _STATE_INSIST)
+        # Until here for the state alone; now the rest may have it.
+        self._state.free_reserve()
+        if not recorded:
+            self._attempted(lambda: self._record_final(attempt, ending, search))
         self._log.close()
         if self._given.group is not None:
             self._given.group.close()
@@ -146,16 +154,18 @@ class Aftermath:
         known = {} if step is None else {"last_step": step}
         return {**known, "log_offset": self._log.offset}
 
-    def _attempted(self, write: Callable[[], None]) -> None:
-        """Write something that the end of the run does not depend on."""
+    def _attempted(self, write: Callable[[], None]) -> bool:
+        """Write something that the end of the run does not depend on; returns whether the disk took it."""
         try:
             write()
         except OSError as error:
             say(f"could not be written: {error}")
+            return False
+        return True
 
-    def _insist(self, done: Callable[[], bool]) -> None:
-        """Wait for a disk that refuses, for a while: the end of a run should be told."""
-        until = time.monotonic() + _INSIST
+    def _insist(self, done: Callable[[], bool], seconds: float) -> None:
+        """Wait for a disk that refuses: the end of a run should be told."""
+        until = time.monotonic() + seconds
         while not done() and time.monotonic() < until:
             self._watch.turn(RETRY)
 

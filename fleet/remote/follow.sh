@@ -1,7 +1,7 @@
 # Send a growing log from a byte on; ends when stdin does.
 #   $1 log: $2 is a folder of segments, one logical file; file: $2 is the file itself
 #   $3 offset of the first byte wanted
-#   $4 seconds after which it ends in any case; 0: send what is there and end
+#   $4 seconds after which it ends in any case; 0: send what is there and end; -1: send the first line alone
 #   $5 Python to use, and $6 the program follower.py, where tail cannot do it
 # First comes a line `fleet-follow START SIZE NEXT`: offset of the opened segment, its bytes, offset of the following
 # one or `-`. A segment that has a following one is complete: it is sent to its end, and the status is 65.
@@ -43,6 +43,7 @@ size=$(stat -c %s -- "$file" 2>/dev/null || wc -c <"$file") || absent 1
 offset=$(($3 - start))
 [ "$offset" -le "$size" ] || exit 68
 printf 'fleet-follow %d %d %s\n' "$start" "$size" "$next"
+[ "$4" -ge 0 ] || exit 0
 if [ "$next" != - ] || [ "$4" -eq 0 ]; then
     tail -c "+$((offset + 1))" -- "$file" || exit 1
     [ "$next" = - ] || exit 65

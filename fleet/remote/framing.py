@@ -104,8 +104,9 @@ class Framer:
 
     def _sure(self) -> tuple[bytes, bytes]:
         """The unfinished line without secrets, and its end if that may be the beginning of one."""
-        size = len(self._rest) - self._redactor.unsure(self._rest)
-        return self._redactor.clean(self._rest[:size]), self._rest[size:]
+        text = self._redactor.clean(self._rest) if self._redactor.touches(self._rest) else self._rest
+        size = len(text) - self._redactor.unsure(text)
+        return text[:size], text[size:]
 
     def _pieces(self, text: bytes, flags: str) -> bytes:
         """Frames of a text, all but the last one continued."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 from typing import NamedTuple
 
 from fleet.remote import pidfd
@@ -41,7 +40,7 @@ def machine_id() -> str:
     if os.path.isfile(_MACHINE_ID):
         with open(_MACHINE_ID, encoding="utf-8") as file:
             system = file.read().strip()
-    return hashlib.sha256(f"{system}\n{socket.gethostname()}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{system}\n{os.uname().nodename}".encode()).hexdigest()[:16]
 
 
 def stat_fields(pid: int) -> list[bytes] | None:

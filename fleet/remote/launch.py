@@ -11,6 +11,8 @@ from fleet.remote.refusal import usage
 
 #: Stands in `resume_argv` for the run directory, alone or followed by `@STEP`.
 RUN_DIR = "{run_dir}"
+#: Stands anywhere in a word for deploy_dir, as this host resolves it.
+DEPLOY_DIR = "{deploy_dir}"
 #: Seconds before each restart of a rolling hour; the last one is used for all that follow.
 WAITS = (10.0, 30.0, 90.0)
 

@@ -8,8 +8,9 @@ import os
 import subprocess
 
 from fleet.remote.identity import Identity, boot_id, stat_fields
-from fleet.remote.launch import RUN_DIR, Launch
-from fleet.remote.places import Pinned, RunFiles
+from fleet.remote.launch import DEPLOY_DIR, RUN_DIR, Launch
+from fleet.remote.pinning import Pinned
+from fleet.remote.places import RunFiles
 
 #: Linux's fcntl for the size of a pipe; Python knows its name since 3.10.
 _F_SETPIPE_SZ = 1031
@@ -69,7 +70,7 @@ def command_of(launch: Launch, pinned: Pinned, files: RunFiles, argv: tuple[str,
     torchrun makes no restarts of its own, because restarts have one owner. Ranks of one host meet at a free port of the
     loopback, those of a group at the master's address, which is a number: names can take 30 s to look up.
     """
-    trainer = [_with_run_dir(word, files) for word in argv]
+    trainer = [_with_places(word, files) for word in argv]
     if not launch.launched:
         return [pinned.python, *trainer]
     command = [pinned.python, "-m", "torch.distributed.run", "--max-restarts=0", f"--nproc-per-node={launch.nproc}"]
@@ -92,7 +93,8 @@ def launcher_folder(files: RunFiles) -> str:
     return files.file("launcher")
 
 
-def _with_run_dir(word: str, files: RunFiles) -> str:
+def _with_places(word: str, files: RunFiles) -> str:
+    """A word of the request with the places of this host, which the controller does not know."""
     if word == RUN_DIR or word.startswith(RUN_DIR + "@"):
         return files.path + word[len(RUN_DIR) :]
-    return word
+    return word.replace(DEPLOY_DIR, os.path.dirname(os.path.dirname(files.path)))

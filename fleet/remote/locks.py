@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import time
 from typing import Any
 
@@ -105,11 +104,10 @@ def _try(descriptor: int, kind: int) -> bool:
 def _this_process(attempt: int) -> dict[str, Any]:
     process = identity_of(os.getpid())
     assert process is not None, "this process runs, so it has an identity"
-    host = socket.gethostname()
     return {
         "process": process._asdict(),
         "machine": machine_id(),
-        "host": host,
+        "host": os.uname().nodename,
         "attempt": attempt,
         "since": time.time(),
     }

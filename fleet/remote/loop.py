@@ -28,7 +28,7 @@ class Loop:
             signal.signal(number, _woken_up)
         signal.signal(signal.SIGTERM, self._on_term)
 
-    def watch(self, descriptor: Any, call: Callable[[], None]) -> None:
+    def watch(self, descriptor: Any, call: Callable[[], object]) -> None:
         """Call a function whenever a descriptor (or socket) can be read."""
         self._selector.register(descriptor, selectors.EVENT_READ, call)
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fleet.remote.atomic import sync_directory
 from fleet.remote.fields import RUN_ID
-from fleet.remote.identity import machine_id
-from fleet.remote.launch import Launch
 from fleet.remote.refusal import Refusal, usage
 
-#: Written last into an environment; a folder without it is half built.
-READY = ".fleet-ready.json"
 _FOLDERS = ("log", "checkpoints", "profiles", "flight", "guard", "crash", "control")
 _STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 
 
-@dataclass(frozen=True)
-class RunFiles:
+class RunFiles(NamedTuple):
     """The files of one run directory; their names are those of `hydra.runs.RunDirectory`, and fleet's own beside."""
 
     path: str
@@ -93,8 +88,7 @@ class RunFiles:
         sync_directory(os.path.dirname(self.path))
 
 
-@dataclass(frozen=True)
-class DeployDir:
+class DeployDir(NamedTuple):
     """The folder of a project on this host."""
 
     path: str
@@ -152,46 +146,7 @@ class DeployDir:
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
-class Pinned:
-    """What a run uses for its whole life, whatever is deployed meanwhile: real paths."""
-
-    release: str
-    environment: str | None
-    python: str
-    """The interpreter; not resolved further, because a virtual environment is found by the name of its link."""
-
-
-def pin(launch: Launch, home: DeployDir) -> Pinned:
-    """Resolve what a launch names, once. Raises Refusal of kind not-found for what is not there."""
-    if launch.release is None:
-        release = os.path.realpath(os.path.join(home.path, "hosts", machine_id(), "current"))
-    else:
-        release = os.path.realpath(os.path.join(home.path, "releases", launch.release))
-    if not os.path.isdir(release):
-        raise _absent(f"release {launch.release or 'current'} is not in {home.path}", "fleet deploy lab-a")
-    environment = None
-    if launch.environment is not None:
-        environment = os.path.realpath(os.path.join(home.path, "envs", launch.environment))
-        if not os.path.isfile(os.path.join(environment, READY)):
-            raise _absent(f"environment {launch.environment} is not ready in {home.path}/envs", "fleet setup lab-a")
-    python = launch.python if os.path.isabs(launch.python) else os.path.join(home.path, launch.python)
-    if ".." in launch.python.split("/") or not os.access(python, os.X_OK) or os.path.isdir(python):
-        raise _absent(f"{python} is no program that this user may run", "fleet setup lab-a")
-    return Pinned(release, environment, python)
-
-
 def step_of(name: str) -> int | None:
     """The step that a checkpoint's folder stands for, or None for another name."""
     match = _STEP.fullmatch(name)
     return int(match[1]) if match else None
-
-
-def _absent(what: str, example: str) -> Refusal:
-    return Refusal(
-        "not-found",
-        what,
-        why="a run is started from things that are complete on the host",
-        fix="deploy and set up first",
-        example=example,
-    )

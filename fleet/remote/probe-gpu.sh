@@ -76,8 +76,9 @@ answer() {
         sleep "$left" &
         nap=$!
         [ -n "$over" ] || wait "$nap"
+        # KILL: a TERM that comes before sleep is executed would be lost in the shell's own handler.
         if [ -n "$over" ]; then
-            kill "$nap"
+            kill -9 "$nap"
         else
             kill -9 "$asked"
             echo "$mark late"

@@ -28,11 +28,28 @@ class Refusal(Exception):
 
 
 def answered(act: Callable[[Answer], Answer], request: Answer) -> tuple[Answer, int]:
-    """What a command's `main` returns: the answer and status 0, or the refusal and its status."""
+    """What a command's `main` returns: the answer and status 0, or the refusal and its status.
+
+    A disk that refuses (full, read-only, somebody else's) is a refusal in the words of the system.
+    """
     try:
         return act(request), 0
     except Refusal as refusal:
         return refusal.answer(), refusal.status
+    except OSError as error:
+        disk = refused_by_disk(error)
+        return disk.answer(), disk.status
+
+
+def refused_by_disk(error: OSError, place: str = "the run's directory") -> Refusal:
+    """The refusal that passes on what the system said of a file."""
+    return Refusal(
+        "remote",
+        f"{error.filename or place}: {error.strerror or error}",
+        why="it could not be made, read or written",
+        fix="make room on the host, or see who owns the folder",
+        example="fleet run lab-a -- df -h",
+    )
 
 
 def usage(what: str, *, why: str, fix: str, example: str) -> Refusal:

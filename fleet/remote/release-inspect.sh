@@ -30,16 +30,21 @@ show_space() {
         place=${place%/*}
         place=${place:-/}
     done
-    # The number before the percentage: names of devices may hold spaces.
+    set -f
+    # The word before the percentage: names of devices may hold spaces.
     df -Pk "$place" | while IFS= read -r line; do
-        line=${line%%\%*}
-        line=${line% *}
-        free=${line##* }
+        free=
+        share=
+        for word in ${line%%\%*}; do
+            free=$share
+            share=$word
+        done
         case $free in
         "" | *[!0-9]*) ;;
         *) printf 'free_kib %s\n' "$free" ;;
         esac
     done
+    set +f
 }
 
 show_tools() {

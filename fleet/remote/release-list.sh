@@ -15,6 +15,7 @@ for link in current previous; do
     printf '%s %s\n' "$link" "${target##*/}"
 done
 find_live
+all=$live
 ls -1t "$base/releases" 2>/dev/null | while IFS= read -r name; do
     case $name in
     *[!0-9a-f]*) continue ;;
@@ -23,7 +24,7 @@ ls -1t "$base/releases" 2>/dev/null | while IFS= read -r name; do
     record=
     [ -r "$base/releases/$name/.fleet/release.json" ] && IFS= read -r record <"$base/releases/$name/.fleet/release.json"
     printf 'release %s %s %s\n' "$name" "$(age_of "$base/releases/$name")" "$record"
-    for one in $live; do
+    for one in $all; do
         live=$one
         pinned "$name" && printf 'pin %s %s\n' "$name" "$one"
     done

@@ -81,7 +81,9 @@ prune_environments() {
         [ ! -L "$base/envs/$name" ] && [ -f "$base/envs/$name/.fleet-ready.json" ] || continue
         count=$((count + 1))
         [ "$count" -gt "$keep" ] || continue
-        if pinned "$name"; then
+        if held "$base/envs/$name.lock"; then
+            keeps environment "$name" "it is being built"
+        elif pinned "$name"; then
             keeps environment "$name" "run $run uses it"
         elif used_lately "$name"; then
             keeps environment "$name" "one of the newest runs used it"
@@ -120,6 +122,14 @@ $run
     done
 }
 
+# Old build logs of environments that are gone.
+prune_build_logs() {
+    find "$base/envs" -type f -name '*.log' -mtime +"$days" 2>/dev/null | sort | while IFS= read -r path; do
+        [ "${path%/*}" = "$base/envs" ] && [ ! -d "${path%.log}" ] || continue
+        offer log "envs/${path##*/}" "$path"
+    done || exit 74
+}
+
 locate "$1" ""
 if [ "$mode" = remove ]; then
     chosen="
@@ -136,4 +146,5 @@ find_live
 prune_releases
 prune_environments
 prune_logs
+prune_build_logs
 printf 'end\n'

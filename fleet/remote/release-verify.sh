@@ -44,8 +44,9 @@ check_names() {
     find . -path ./.fleet -prune -o -type f -perm -100 -print -print -o ! -type d -print | sort >"$notes/found" ||
         return 1
     uniq -d "$notes/found" | cmp -s - "$notes/wanted" || return 1
-    set -- "$1" $(wc -l "$notes/found" "$notes/wanted")
-    [ "$2" -eq "$(($1 + $4))" ]
+    found=$(wc -l <"$notes/found")
+    wanted=$(wc -l <"$notes/wanted")
+    [ "$found" -eq "$(($1 + wanted))" ]
 }
 
 # verify_contents TREE NOTES: the tree holds what its control files say, which were checked before.

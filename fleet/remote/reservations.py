@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import socket
 import time
 
@@ -73,10 +74,12 @@ class Reservation:
 
 
 def names_of(launch: Launch, home: DeployDir) -> list[str]:
-    """What a launch must reserve: each of its devices, or the processor for its deploy_dir."""
+    """What a launch must reserve: each of its devices, or the processor for its deploy_dir; and its name there."""
+    place = f"{machine_id()}/{home.digest}"
+    name = f"fleet/name/{place}/{hashlib.sha256(launch.name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
     if launch.gpus:
-        return [f"fleet/gpu/{gpu.uuid}" for gpu in launch.gpus]
-    return [f"fleet/cpu/{machine_id()}/{home.digest}"]
+        return [*(f"fleet/gpu/{gpu.uuid}" for gpu in launch.gpus), name]
+    return [f"fleet/cpu/{place}", name]
 
 
 def holder_of(name: str) -> str | None:

@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from fleet.remote.atomic import sync_directory
 from fleet.remote.frames import (
+    CONTINUED,
     END,
     FLEET,
     NEXT,
     SEGMENT_BYTES,
+    WHOLE,
     Frame,
     escape,
     parse,
@@ -37,6 +39,8 @@ class Tail(NamedTuple):
     """Number of its last whole frame, 0 if it has none."""
     flags: str | None
     """Flags of that frame."""
+    text: str
+    """Its text."""
     torn: bool
     """Whether a fragment follows it."""
 
@@ -85,6 +89,8 @@ class Segments:
 
     def append(self, frames: bytes) -> None:
         """Add whole frames, numbered by `number` in this order, beginning a new segment when this one is full."""
+        if not frames:
+            return
         self.begin()
         self._put(frames)
         if self._size >= SEGMENT_BYTES and not self.blocked:
@@ -187,8 +193,36 @@ def find_tail(directory: str) -> Tail:
         for line in reversed(data.split(b"\n")[:-1]):
             with contextlib.suppress(ValueError):
                 frame = parse(line)
-                return Tail(end, frame.seq, frame.flags, torn)
-    return Tail(end, 0, None, torn)
+                return Tail(end, frame.seq, frame.flags, frame.text, torn)
+    return Tail(end, 0, None, "", torn)
+
+
+def log_end(directory: str) -> tuple[int, float | None]:
+    """Logical offset of a log's end, and seconds since it last grew; (0, None) for one that does not exist."""
+    start = max(_offsets(directory), default=None)
+    if start is None:
+        return 0, None
+    status = os.stat(os.path.join(directory, segment_name(start)))
+    return start + status.st_size, max(0.0, time.time() - status.st_mtime)
+
+
+def last_lines(directory: str, count: int) -> list[str]:
+    """The last lines that the run wrote in its newest segments, escaped, oldest first."""
+    lines: list[str] = []
+    for start in sorted(_offsets(directory), reverse=True):
+        with open(os.path.join(directory, segment_name(start)), "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 4 * _LONGEST))
+            data = file.read()
+        for line in reversed(data.split(b"\n")[:-1]):
+            with contextlib.suppress(ValueError):
+                frame = parse(line)
+                lines += [frame.text] if frame.flags in (WHOLE, CONTINUED) else []
+            if len(lines) >= count:
+                break
+        if len(lines) >= count or size > 4 * _LONGEST:
+            break
+    return lines[::-1]
 
 
 def _offsets(directory: str) -> list[int]:

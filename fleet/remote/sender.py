@@ -7,6 +7,7 @@ itself, given to Python as text, and imports nothing of this package.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -39,13 +40,25 @@ def _send(index: int, path: str, offset: int, length: int) -> None:
     left = max(0, min(length, there))
     _write(b"fleet-range %d %d\n" % (index, left))
     while left:
-        block = os.pread(file, min(BLOCK, left), offset)
-        if not block:
+        count = _copy(file, offset, min(BLOCK, left))
+        if not count:
             sys.exit(f"{path} became shorter while it was sent")
-        _write(block)
-        offset += len(block)
-        left -= len(block)
+        offset += count
+        left -= count
     os.close(file)
+
+
+def _copy(file: int, offset: int, length: int) -> int:
+    """Send a block, in the kernel where it can; returns its size, 0 at the end of the file."""
+    try:
+        return os.sendfile(1, file, offset, length)
+    except OSError as error:
+        # Some file systems and some kinds of stdout do not take part in that.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    block = os.pread(file, length, offset)
+    _write(block)
+    return len(block)
 
 
 def _write(data: bytes) -> None:

@@ -28,6 +28,7 @@ class Stops:
 
     def __init__(self, files: RunFiles) -> None:
         self._files = files
+        self._since_ns = os.stat(files.supervisor_lock).st_mtime_ns
         self.stop: Stop | None = None
         """The stop to be carried out; None while nobody asked."""
 
@@ -37,6 +38,10 @@ class Stops:
         try:
             asked_ns = os.stat(path).st_mtime_ns
         except OSError:
+            return
+        if asked_ns < self._since_ns:
+            # Meant for an earlier supervisor, which ended before it took it. One clock, the file system's, made both.
+            os.replace(path, self._files.file("control", "fleet.stop.stale.json"))
             return
         request = read_json(path) or {}
         grace = request.get("grace")
@@ -58,11 +63,6 @@ class Stops:
         write_json(self._files.file("control", "stop.json"), request, durable=False)
 
 
-def write_request(files: RunFiles, grace: float, kill: bool) -> int:
-    """Ask the living supervisor of a run to stop it. Returns when that was, by the file system's clock."""
+def write_request(files: RunFiles, grace: float, kill: bool) -> None:
+    """Ask the living supervisor of a run to stop it."""
     write_json(files.stop_request, {"grace": grace, "kill": kill, "time": time.time()})
-    try:
-        return os.stat(files.stop_request).st_mtime_ns
-    except FileNotFoundError:
-        # It was taken already.
-        return time.time_ns()

@@ -148,8 +148,9 @@ class Supervisor:
             while time.monotonic() < until and Snapshot().of_run(self._launch.run, os.getpid()):
                 self._watch.turn()
         self._kill()
+        attempt.drain()
         until = time.monotonic() + _DRAIN
-        while not attempt.silent and time.monotonic() < until:
+        while not attempt.silent and not self._log.blocked and time.monotonic() < until:
             self._watch.turn(until - time.monotonic())
 
     def _kill(self) -> None:

@@ -14,7 +14,8 @@ from fleet.remote.group import Group, Order
 from fleet.remote.launch import Launch
 from fleet.remote.logs import Log
 from fleet.remote.loop import TICK, Loop
-from fleet.remote.places import Pinned, RunFiles
+from fleet.remote.pinning import Pinned
+from fleet.remote.places import RunFiles
 from fleet.remote.reporter import Reporter
 from fleet.remote.reservations import Reservation
 from fleet.remote.states import StateFile

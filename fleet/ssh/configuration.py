@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fleet.errors import Usage
 from fleet.ssh.endpoint import Endpoint
@@ -25,8 +25,7 @@ _USER_FILES = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 _SYSTEM_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """How to reach and to recognise one host, with every gap filled."""
 
     hostname: str
@@ -59,9 +58,9 @@ def effective(endpoint: Endpoint) -> Settings:
     """The settings of a host. Raises Usage for a configuration that cannot be followed."""
     settings = _settings(endpoint.host, endpoint.user, endpoint.port, endpoint.ssh_config)
     if endpoint.identity is not None:
-        settings = replace(settings, identities=(endpoint.identity.expanduser(),), identities_only=True)
+        settings = settings._replace(identities=(endpoint.identity.expanduser(),), identities_only=True)
     if endpoint.jump:
-        settings = replace(settings, jumps=(), proxy_command=None)
+        settings = settings._replace(jumps=(), proxy_command=None)
     return settings
 
 

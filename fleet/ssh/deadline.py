@@ -43,7 +43,7 @@ class Deadline:
     def error(self, doing: str) -> DeadlinePassed:
         """The error that says that time ran out while `doing` something."""
         return DeadlinePassed(
-            f"{doing} did not end within {self.seconds:.0f} s",
+            f"{doing} did not end within {self.seconds:g} s",
             why="every remote action has a deadline, so that one hung host cannot block a command for ever",
             fix="look at the host, or give it more time",
             example="fleet --timeout 600 deploy lab-a",

@@ -7,10 +7,10 @@ import socket
 import threading
 from typing import Any
 
-from fleet.errors import Unreachable
 from fleet.ssh.configuration import Settings
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.endpoint import Endpoint
+from fleet.ssh.failures import unreachable
 from fleet.ssh.link import SocketLink
 
 #: Seconds for the name and the TCP connection.
@@ -37,17 +37,6 @@ def dial(endpoint: Endpoint, settings: Settings, deadline: Deadline) -> SocketLi
             return SocketLink(below, endpoint.watchdog)
     deadline.check(f"connecting to {endpoint.name}")
     raise unreachable(endpoint, f"{settings.hostname} port {settings.port}: {failure}", "no TCP connection came about")
-
-
-def unreachable(endpoint: Endpoint, what: str, why: str, fix: str | None = None) -> Unreachable:
-    """The error for a host that cannot be talked to."""
-    return Unreachable(
-        f"{endpoint.name} is unreachable: {what}",
-        why=why,
-        fix=fix or "see whether the host runs, and whether its address and port in fleet.json are right",
-        example=f"fleet ssh {endpoint.name}",
-        host=endpoint.name,
-    )
 
 
 def _resolve(endpoint: Endpoint, settings: Settings, limit: Deadline) -> list[_Address]:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from fleet.ssh import refusals
+from fleet.errors import HostKeyRefused
 from fleet.ssh.configuration import Settings
 from fleet.ssh.endpoint import Endpoint
 from fleet.ssh.knownhosts import AUTHORITY, REVOKED, Entry, HostKey, read_entries, read_key
-from fleet.ssh.refusals import Verdict
+
+if TYPE_CHECKING:
+    from fleet.ssh.refusals import Verdict
+
+#: Algorithms to ask a host for, in order of preference, and the type of key that each one proves.
+ALGORITHMS = {
+    "ssh-ed25519": "ssh-ed25519",
+    "ecdsa-sha2-nistp256": "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384": "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521": "ecdsa-sha2-nistp521",
+    "rsa-sha2-512": "ssh-rsa",
+    "rsa-sha2-256": "ssh-rsa",
+}
 
 
 def lookup_name(settings: Settings) -> str:
@@ -19,8 +31,7 @@ def lookup_name(settings: Settings) -> str:
     return settings.hostname if settings.port == 22 else f"[{settings.hostname}]:{settings.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(NamedTuple):
     """What is known of a host's key before it is asked for it.
 
     The project's files, the user's and the system's are asked in this order, and the first that knows the host decides.
@@ -50,12 +61,12 @@ class Expectation:
             return cls(endpoint, name, (), tuple(revoked))
         return cls(endpoint, name, trusting[first], tuple(revoked), groups[first])
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The types of key to ask for first: those that could be accepted."""
+    def algorithms(self) -> tuple[str, ...]:
+        """What to ask the host for: first the types of key that could be accepted, or it would show another one."""
         pin = self.endpoint.host_key
         keys = [entry.key for entry in self.entries if entry.marker != AUTHORITY]
-        return tuple(dict.fromkeys(key.kind for key in keys if pin is None or key.fingerprint == pin))
+        wanted = {key.kind for key in keys if pin is None or key.fingerprint == pin}
+        return tuple(sorted(ALGORITHMS, key=lambda name: ALGORITHMS[name] not in wanted))
 
     def judge(self, key: HostKey) -> Verdict:
         """What to think of the key that the host presented."""
@@ -74,7 +85,9 @@ class Expectation:
         """Raise HostKeyRefused unless the key is the expected one."""
         verdict = self.judge(key)
         if verdict != "known":
-            raise refusals.refused(verdict, self.endpoint, self.name, key, self.known())
+            from fleet.ssh.refusals import refused
+
+            raise refused(verdict, self.endpoint, self.name, key, self.known())
 
     def known(self) -> str:
         """The keys that are known of the host, with the lines that say so."""
@@ -88,8 +101,14 @@ def _revoked_file(endpoint: Endpoint, path: Path | None) -> list[HostKey]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise refusals.unreadable(endpoint, path, error.strerror or str(error)) from error
+        raise _unreadable(endpoint, path, error.strerror or str(error)) from error
     if content.startswith(b"SSHKRL\n"):
-        raise refusals.unreadable(endpoint, path, "it is a binary revocation list, and fleet reads lists of keys only")
+        raise _unreadable(endpoint, path, "it is a binary revocation list, and fleet reads lists of keys only")
     pairs = (line.split()[:2] for line in content.decode(errors="replace").splitlines())
     return [key for pair in pairs if len(pair) == 2 and (key := read_key(*pair)) is not None]
+
+
+def _unreadable(endpoint: Endpoint, path: Path, reason: str) -> HostKeyRefused:
+    from fleet.ssh.refusals import unreadable
+
+    return unreadable(endpoint, path, reason)

@@ -24,7 +24,7 @@ class Inbox:
         self.ended = False
         """No more output comes."""
         self.closed = False
-        """The host has closed the channel. With `ended` but without this, the connection was lost or we closed."""
+        """The host has closed the channel. One closed without this was closed by us, or the connection was lost."""
         self.refused = False
         """The host would not start the command."""
         self.deaf = False
@@ -62,8 +62,3 @@ class Inbox:
         """The command died of a signal, whose name comes without SIG."""
         number = getattr(signal, f"SIG{name}", None)
         self.status = 128 + number if isinstance(number, signal.Signals) else 255
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come: output has ended, and the status is known or never will be."""
-        return self.ended and not self.pieces and (self.status is not None or self.closed)

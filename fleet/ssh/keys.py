@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from fleet.errors import AuthenticationFailed
 from fleet.ssh.configuration import Settings
-from fleet.ssh.endpoint import Endpoint
-from fleet.ssh.wire import agent_keys, paramiko
+from fleet.ssh.keyfiles import KeyFile
+
+if TYPE_CHECKING:
+    from fleet.ssh.wire import paramiko
 
 #: Asks the user for a secret; None if nobody can be asked.
 Ask = Callable[[str], str | None]
-_MAGIC = b"openssh-key-v1\0"
 _TRIES = 3
 
 
@@ -31,59 +29,78 @@ def ask_on_terminal(prompt: str) -> str | None:
     return getpass.getpass(prompt)
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A key to offer, and what to call it in a message."""
+class Offer(NamedTuple):
+    """A key that can be offered."""
 
     label: str
-    key: paramiko.PKey
+    """What to call it in a message."""
+    load: Callable[[], paramiko.PKey]
+    """Read and unlock it. Raises AuthenticationFailed if that cannot be done."""
 
 
 class KeyRing:
     """The keys of one process. Threads share it, so a passphrase is asked once, whatever the number of hosts."""
 
-    def __init__(self, ask: Ask = ask_on_terminal) -> None:
+    def __init__(self, ask: Ask = ask_on_terminal, ask_password: Ask | None = None) -> None:
+        """`ask` is for passphrases of keys; passwords of hosts are only used if `ask_password` is given."""
         self._ask = ask
+        self.ask_password = ask_password
         self._lock = threading.Lock()
         self._loaded: dict[Path, paramiko.PKey] = {}
 
-    def offers(self, endpoint: Endpoint, settings: Settings) -> Iterator[Offer]:
+    def offers(self, settings: Settings) -> Iterator[Offer]:
         """The keys to offer, in order: agent keys that are also configured, other agent keys, files.
 
-        With `IdentitiesOnly`, or a pinned identity, only configured keys are offered, from the agent or from files.
-        Lazily, since unlocking a key may need a person. Raises AuthenticationFailed for a pinned one without a use.
+        With `IdentitiesOnly`, which a pinned identity implies, only configured keys are offered, by the agent or from
+        their files. The agent is asked only where it can matter.
         """
-        files = [path for path in settings.identities if path.is_file() or path == endpoint.identity]
-        plain = [path for path in files if not self._locked(path)]
-        # An agent is asked only if it could matter: it holds other keys, or unlocks one of these.
-        needed = len(plain) < len(files) or not settings.identities_only
-        held = agent_keys(settings.agent) if needed and settings.agent != "none" else ()
-        configured = {blob: path for path in files if (blob := public_blob(path)) is not None}
-        for key in sorted(held, key=lambda key: key.asbytes() not in configured):
-            if key.asbytes() in configured or not settings.identities_only:
-                yield Offer(f"agent key {key.comment or key.get_name()}", key)
-        in_agent = {configured[key.asbytes()] for key in held if key.asbytes() in configured}
-        for path in files:
-            if path not in in_agent:
-                yield Offer(f"identity {path}", self.load(path))
+        from fleet.ssh.wire import agent_keys
 
-    def load(self, path: Path) -> paramiko.PKey:
-        """A private key of a file. Raises AuthenticationFailed if it cannot be used."""
+        files = [KeyFile.read(path) for path in settings.identities if path.is_file()]
+        ask_agent = not settings.identities_only or any(file.encrypted or file.public is None for file in files)
+        held = agent_keys(settings.agent) if ask_agent and settings.agent != "none" else ()
+        configured = {file.public for file in files} - {None}
+        wanted = [key for key in held if key.asbytes() in configured]
+        others = [] if settings.identities_only else [key for key in held if key.asbytes() not in configured]
+        for key in (*wanted, *others):
+            yield Offer(f"agent key {key.comment or key.get_name()}", lambda key=key: key)  # type: ignore[misc]
+        in_agent = {key.asbytes() for key in wanted}
+        for file in files:
+            if file.public not in in_agent:
+                yield Offer(f"identity {file.path}", lambda file=file: self._load(file))  # type: ignore[misc]
+
+    def _load(self, file: KeyFile) -> paramiko.PKey:
         with self._lock:
-            if path not in self._loaded:
-                self._loaded[path] = self._unlock(path)
-            return self._loaded[path]
+            if file.path not in self._loaded:
+                self._loaded[file.path] = self._unlock(file) if file.encrypted else _read(file.path, None)
+            return self._loaded[file.path]
 
-    def _unlock(self, path: Path) -> paramiko.PKey:
-        try:
-            if not _encrypted(path):
-                return _read(path, None)
-            for _ in range(_TRIES):
-                passphrase = self._ask(f"Passphrase for {path}: ")
-                if passphrase is None:
-                    raise _unusable(path, "it is encrypted, no agent holds it, and there is no terminal to ask on")
-                if (key := _try(path, passphrase)) is not None:
-                    return key
-        except (OSError, ValueError, TypeError, paramiko.SSHException) as error:
-            raise _unusable(path, str(error) or type(error).__name__) from error
-        raise _unusable(path, "that is not its passphrase")
+    def _unlock(self, file: KeyFile) -> paramiko.PKey:
+        for left in reversed(range(_TRIES)):
+            passphrase = self._ask(f"Passphrase for {file.path}: ")
+            if passphrase is None:
+                break
+            try:
+                return _read(file.path, passphrase)
+            except AuthenticationFailed:
+                if left == 0:
+                    raise
+        raise _unusable(file.path, "it is encrypted, no agent holds it, and there is no terminal to ask on")
+
+
+def _read(path: Path, passphrase: str | None) -> paramiko.PKey:
+    from fleet.ssh.wire import paramiko, read_key_file
+
+    try:
+        return read_key_file(path, passphrase)
+    except (OSError, ValueError, TypeError, paramiko.SSHException) as error:
+        raise _unusable(path, str(error) or type(error).__name__) from error
+
+
+def _unusable(path: Path, reason: str) -> AuthenticationFailed:
+    return AuthenticationFailed(
+        f"the key {path} cannot be used: {reason}",
+        why="fleet signs in with private keys in OpenSSH or PEM format, or with those that ssh-agent holds",
+        fix="unlock it in the agent, or name another identity",
+        example=f"ssh-add {path}",
+    )

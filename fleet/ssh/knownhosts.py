@@ -7,8 +7,8 @@ import binascii
 import functools
 import hashlib
 import hmac
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fleet.ssh.configfile import matches
 
@@ -16,8 +16,7 @@ REVOKED = "@revoked"
 AUTHORITY = "@cert-authority"
 
 
-@dataclass(frozen=True, slots=True)
-class HostKey:
+class HostKey(NamedTuple):
     """A public key as the protocol carries it."""
 
     kind: str
@@ -34,8 +33,7 @@ class HostKey:
         return f"{self.kind} {self.fingerprint}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of a known-hosts file."""
 
     marker: str

@@ -7,8 +7,8 @@ import pwd
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fleet.errors import Usage
 
@@ -27,8 +27,7 @@ def account() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """What the tokens stand for, for one host."""
 
     values: Mapping[str, str]

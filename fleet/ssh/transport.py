@@ -49,8 +49,11 @@ class Transport(Protocol):
     def exec(self, cmd: Cmd, *, stdin: bytes = b"", deadline: Deadline, sink: Sink | None = None) -> Result:
         """Run a command and collect its output, or hand it to `sink` as it comes (then the result holds none)."""
 
-    def stream_in(self, cmd: Cmd, chunks: Iterable[bytes], *, deadline: Deadline) -> Result:
-        """Run a command and feed its stdin. If the command ends early, the rest of the chunks is not sent."""
+    def stream_in(self, cmd: Cmd, chunks: Iterable[bytes], *, deadline: Deadline, sink: Sink | None = None) -> Result:
+        """Run a command and feed its stdin. If the command ends early, the rest of the chunks is not sent.
+
+        Output is collected, or handed to `sink` as it comes.
+        """
 
     def stream_out(self, cmd: Cmd, *, deadline: Deadline) -> Output:
         """Run a command and read its stdout as it comes."""

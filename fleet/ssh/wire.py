@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from fleet.ssh.inbox import Inbox
@@ -24,11 +26,12 @@ try:
     import paramiko
     from paramiko import common
     from paramiko.packet import Packetizer
+    from paramiko.pkey import UnknownKeyType
 finally:
     if _hidden:
         del sys.modules["invoke"]
 
-__all__ = ["HOST_KEY_ALGORITHMS", "Wire", "agent_keys", "paramiko"]
+__all__ = ["Wire", "agent_keys", "paramiko", "read_key_file"]
 
 #: The same classes, for what the types do not publish either.
 _Channel: Any = paramiko.Channel
@@ -36,16 +39,6 @@ _Transport: Any = paramiko.Transport
 
 # Failures are raised and told there; a library's log on the terminal would only repeat them.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
-
-#: Host key algorithms in order of preference, with the type of key that each one uses.
-HOST_KEY_ALGORITHMS = {
-    "ssh-ed25519": "ssh-ed25519",
-    "ecdsa-sha2-nistp256": "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384": "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521": "ecdsa-sha2-nistp521",
-    "rsa-sha2-512": "ssh-rsa",
-    "rsa-sha2-256": "ssh-rsa",
-}
 
 
 class _Packets(Packetizer):
@@ -105,6 +98,13 @@ class Wire(paramiko.Transport):
         """From now on, ask a silent server whether it lives, and end the connection when it does not answer."""
         self.link.watch(self._ask_alive)
 
+    def end(self) -> None:
+        """Close the connection and wait for its thread, which ends at once."""
+        self.close()
+        self.link.close()
+        if self.is_alive() and self is not threading.current_thread():
+            self.join(2)
+
     def start_command(self, channel: paramiko.Channel, line: str) -> Inbox:
         """Ask for a command on an open session, without waiting for the answer: input may follow at once."""
         inbox = Inbox()
@@ -129,6 +129,15 @@ class Wire(paramiko.Transport):
             request.add_string("keepalive@openssh.com")
             request.add_boolean(True)
             _Transport._send_message(self, request)
+
+
+def read_key_file(path: Path, passphrase: str | None) -> paramiko.PKey:
+    """A private key, with the certificate beside it if there is one. Raises OSError, ValueError, TypeError or
+    SSHException for a file that is no key, or one that this passphrase does not open."""
+    try:
+        return paramiko.PKey.from_path(path, passphrase)
+    except UnknownKeyType as error:
+        raise ValueError(f"keys of type {error.key_type} are not supported") from error
 
 
 def agent_keys(path: str | None) -> tuple[paramiko.AgentKey, ...]:

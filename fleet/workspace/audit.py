@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from fleet.redaction import Redactor
 from fleet.workspace.files import FILE_MODE, refusals
 
 
@@ -33,11 +35,19 @@ class AuditRecord:
     """How it ended, in words."""
 
     @classmethod
-    def now(
-        cls, *, action: str, argv: Sequence[str], targets: Sequence[str], result: str, plan_digest: str = ""
+    def of(
+        cls,
+        action: str,
+        *,
+        argv: Sequence[str],
+        targets: Sequence[str],
+        result: str,
+        redactor: Redactor,
+        plan_digest: str = "",
     ) -> Self:
-        """The record of an action of this user that ends now; `argv` and `result` come without secrets."""
-        return cls(time.time(), _user(), action, tuple(argv), tuple(targets), plan_digest, result)
+        """The record of an action of this user that ends now, with `argv` and `result` redacted."""
+        shown = redactor.argv(argv)
+        return cls(time.time(), _user(), action, shown, tuple(targets), plan_digest, redactor.text(result))
 
     def line(self) -> bytes:
         """The record as one line of JSON, with its newline."""
@@ -47,11 +57,13 @@ class AuditRecord:
 def append(path: Path, record: AuditRecord) -> None:
     """Add a record to a trail, on the disk when this returns; a line torn by a crash does not swallow it.
 
-    One write on a descriptor opened for appending: several processes never mix their lines. Raises Usage.
+    One write on a descriptor opened for appending: several processes never mix their lines. The lock is for the look
+    at the last byte, which may be in the middle of another process's line. Raises Usage.
     """
     with refusals(path, "add to"):
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             size = os.fstat(descriptor).st_size
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
             line = b"\n" * torn + record.line()

@@ -9,7 +9,7 @@ from fleet.workspace import audit
 from fleet.workspace.audit import AuditRecord
 from fleet.workspace.cache import Cache
 from fleet.workspace.files import make_folder, refusals, replace
-from fleet.workspace.logcache import LogCache
+from fleet.workspace.logcache import LIMIT, LogCache
 
 NAME = ".fleet"
 _IGNORE = b"*\n"
@@ -23,7 +23,7 @@ class Workspace:
         self.folder = folder
         with refusals(folder, "make"):
             make_folder(folder)
-            make_folder(self.cache)
+            make_folder(self.cache_folder)
             ignore = folder / ".gitignore"
             if not ignore.is_file():
                 replace(ignore, _IGNORE)
@@ -44,19 +44,18 @@ class Workspace:
         return self.folder / "audit.jsonl"
 
     @property
-    def cache(self) -> Path:
+    def cache_folder(self) -> Path:
         """Folder of what can be made again."""
         return self.folder / "cache"
 
     @cached_property
-    def results(self) -> Cache:
+    def cache(self) -> Cache:
         """Results of computations, by digest."""
-        return Cache(self.cache)
+        return Cache(self.cache_folder)
 
-    @cached_property
-    def logs(self) -> LogCache:
-        """What was followed of the logs of runs."""
-        return LogCache(self.cache / "logs")
+    def logs(self, limit: int = LIMIT) -> LogCache:
+        """What was followed of the logs of runs; `limit` in bytes, for all of them together."""
+        return LogCache(self.cache_folder / "logs", limit)
 
     def audit(self, record: AuditRecord) -> None:
         """Add a record to the trail; it is on the disk when this returns. Raises Usage."""

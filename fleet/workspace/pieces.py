@@ -6,11 +6,13 @@ The stored bytes of a piece may be fewer or more than those it stands for, becau
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _HEADER = 20 + 1 + 10 + 1 + 10 + 1
+_HEADER_FORM = re.compile(rb"([0-9]{20}) ([0-9]{10}) ([0-9]{10})\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,5 @@ def pieces(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _header(text: bytes) -> tuple[int, int, int] | None:
-    parts = text.split()
-    if len(text) != _HEADER or len(parts) != 3 or not all(part.isdigit() for part in parts):
-        return None
-    return int(parts[0]), int(parts[1]), int(parts[2])
+    found = _HEADER_FORM.fullmatch(text)
+    return (int(found[1]), int(found[2]), int(found[3])) if found is not None else None

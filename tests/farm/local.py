@@ -32,7 +32,9 @@ class LocalTransport:
         sink("err", err)
         return Result(_status(process))
 
-    def stream_in(self, cmd: Cmd, chunks: Iterable[bytes], *, deadline: Deadline) -> Result:
+    def stream_in(
+        self, cmd: Cmd, chunks: Iterable[bytes], *, deadline: Deadline, sink: Sink | None = None
+    ) -> Result:
         process = self._start(cmd)
         assert process.stdin is not None
         errors: list[bytes] = []
@@ -47,7 +49,11 @@ class LocalTransport:
         out = process.stdout.read() if process.stdout else b""
         reader.join()
         process.wait(deadline.remaining())
-        return Result(_status(process), out, b"".join(errors))
+        if sink is None:
+            return Result(_status(process), out, b"".join(errors))
+        sink("out", out)
+        sink("err", b"".join(errors))
+        return Result(_status(process))
 
     def stream_out(self, cmd: Cmd, *, deadline: Deadline) -> LocalOutput:
         return LocalOutput(self._start(cmd))

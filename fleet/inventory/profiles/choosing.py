@@ -93,10 +93,13 @@ def _selected(devices: Sequence[Device], gpus: tuple[int, ...] | Literal["all"])
 
 
 def _settings(profile: Profile, devices: Sequence[Device]) -> Mapping[str, Scalar]:
-    """A device without a profile computes in bf16 if it can; the manifest has no fp16, so it is fp32 otherwise."""
-    if profile.name != "generic":
+    """A device without a profile computes in bf16 if it can; the manifest has no fp16, so it is fp32 otherwise.
+
+    Where the capability was not asked, the trainer decides, which sees the device.
+    """
+    if profile.name != "generic" or any(device.capability is None for device in devices):
         return profile.settings
-    capable = all(device.capability is not None and device.capability >= _BF16_FROM for device in devices)
+    capable = all((device.capability or (0, 0)) >= _BF16_FROM for device in devices)
     return {**profile.settings, "precision.compute": "bf16" if capable else "fp32"}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.manifest import source
 from hydra.manifest.paths import Path as SettingPath
 from hydra.manifest.paths import dotted
 from hydra.manifest.tree import Data, Tree, leaves
@@ -26,6 +25,9 @@ def keys_in_manifest(path: Path) -> Mapping[str, Written]:
     The file is read as it is written: variables, repeats and arms are not resolved, nor is the schema asked. Raises
     ManifestError for a file that is missing or no strict YAML.
     """
+    # Reading YAML takes 25 ms to import, and this room is imported by commands that train nothing.
+    from hydra.manifest import source
+
     tree = source.parse(source.text_of(path), str(path))
     found = {dotted(place): _written(tree, place, value) for place, value in leaves(tree.data) if value != {}}
     if tree.has(("model", "preset")):

@@ -28,8 +28,12 @@ def make_interpreter(
     devices: int = 0,
     code: str = "",
     pip: bool = True,
+    ensurepip: bool = True,
 ) -> Path:
-    """A virtual environment that has pip (by a link) and this torch; the path of its Python. `code` runs on import."""
+    """A virtual environment that has pip (by a link) and this torch; the path of its Python. `code` runs on import.
+
+    Without `ensurepip` it is as on systems that keep that module in a package of its own.
+    """
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     [site] = folder.glob("lib/python*/site-packages")
     if pip:
@@ -37,6 +41,8 @@ def make_interpreter(
         assert found is not None
         assert found.origin is not None
         (site / "pip").symlink_to(Path(found.origin).parent)
+    if not ensurepip:
+        (site / "without.pth").write_text("import sys; sys.modules['ensurepip'] = None\n")
     if torch is not None:
         add_torch(site, torch, cuda=cuda, devices=devices, code=code)
     return folder / "bin" / "python3"

@@ -32,6 +32,14 @@ def ready_to_build(host: Host) -> Host:
     return host
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory, make_hosts: Callable[[Path], Host]) -> tuple[Host, Ready]:
+    """A host with an environment that its tests damage and repair; nothing is installed, so a build is short."""
+    host = make_hosts(tmp_path_factory.mktemp("standing") / "home")
+    host.release(constraints_txt=PINS, pyproject_toml=project("torch"))
+    return host, host.setup()
+
+
 def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     """Wait for a condition."""
     end = time.monotonic() + seconds
@@ -102,9 +110,8 @@ def test_a_controller_that_goes_away_ends_the_build(ready_to_build: Host) -> Non
     assert host.setup().action == "built"
 
 
-def test_a_folder_without_a_record_is_rebuilt(ready_to_build: Host) -> None:
-    host = ready_to_build
-    ready = host.setup()
+def test_a_folder_without_a_record_is_rebuilt(standing: tuple[Host, Ready]) -> None:
+    host, ready = standing
     folder = host.root / "envs" / ready.environment
     (folder / ".fleet-ready.json").unlink()
     (folder / "bin" / "junk").write_text("left by somebody who died")
@@ -113,9 +120,17 @@ def test_a_folder_without_a_record_is_rebuilt(ready_to_build: Host) -> None:
     assert not (folder / "bin" / "junk").exists()
 
 
-def test_a_vanished_interpreter_is_noticed(ready_to_build: Host, tmp_path: Path) -> None:
-    host = ready_to_build
-    ready = host.setup()
+def test_a_damaged_record_is_said_and_replaced(standing: tuple[Host, Ready]) -> None:
+    host, ready = standing
+    (host.root / "envs" / ready.environment / ".fleet-ready.json").write_text('{"schema": 1, "torn')
+    with pytest.raises(RemoteFailed, match="cannot be understood") as caught:
+        host.setup()
+    assert "--recreate" in caught.value.example
+    assert host.setup(recreate=True).action == "built"
+
+
+def test_a_vanished_interpreter_is_noticed(standing: tuple[Host, Ready], tmp_path: Path) -> None:
+    host, ready = standing
     python = host.root / "envs" / ready.environment / "bin" / "python"
     python.unlink()
     python.symlink_to(tmp_path / "gone")
@@ -141,9 +156,8 @@ def test_simultaneous_setups_build_once(ready_to_build: Host) -> None:
     assert host.setup().action == "ready"
 
 
-def test_what_a_live_run_uses_is_not_recreated(ready_to_build: Host) -> None:
-    host = ready_to_build
-    ready = host.setup()
+def test_what_a_live_run_uses_is_not_recreated(standing: tuple[Host, Ready]) -> None:
+    host, ready = standing
     run = host.root / "runs" / "demo-1"
     run.mkdir(parents=True)
     (run / "state.json").write_text(json.dumps({"state": "running", "environment": ready.environment}))
@@ -160,7 +174,7 @@ def test_a_build_that_hangs_ends_at_the_deadline(host: Host, tmp_path: Path) -> 
     hanging = make_interpreter(tmp_path / "hanging", code=code)
     host.release(constraints_txt=PINS, pyproject_toml=project("torch"))
     with pytest.raises(DeadlinePassed, match="did not end within"):
-        host.setup(python=str(hanging), seconds=3)
+        host.setup(python=str(hanging), seconds=2)
     until(lambda: not processes_naming(str(host.root / "envs")))
     assert host.environments() == []
 

@@ -40,7 +40,7 @@ def test_an_environment_on_a_host(host: Host, tmp_path: Path) -> None:
     assert host.transport.trips == trips + 1
     [torch] = (tmp_path / "base").glob("lib/python*/site-packages/torch")
     text = (torch / "__init__.py").read_text()
-    (torch / "__init__.py").write_text(text.replace("2.13.0", "2.14.0"))
+    (torch / "__init__.py").write_text(text.replace("2.13.0+cu130", "2.14.0"))
     assert statuses(look())["torch"] == "fail"
     (torch / "__init__.py").write_text("raise ImportError('libnccl.so.2: version not found')")
     [_, broken] = look()

@@ -138,6 +138,7 @@ def test_nothing_that_fits_names_all_that_was_seen() -> None:
             choose("h", found, wish)
         assert "/a: is old" in caught.value.why
         assert "/b (Python" in caught.value.why
+    assert choose("h", found, "auto", tool=True).interpreter.path == "/b"
     with pytest.raises(Blocked, match="no Python") as caught:
         choose("h", [], "auto")
     assert "no interpreter was found" in caught.value.why

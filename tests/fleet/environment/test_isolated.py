@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import sys
 from pathlib import Path
 
@@ -60,8 +61,16 @@ def test_an_interpreter_without_pip_gets_one(host: Host, tmp_path: Path) -> None
     bare = make_interpreter(tmp_path / "bare", torch=None, pip=False)
     host.release(constraints_txt="beta==1.0\n", pyproject_toml=project("beta"))
     ready = host.setup(python=str(bare))
-    assert {"beta", "pip"} <= set(ready.installed)
-    assert not any("not pinned" in note for note in ready.notes)
+    assert ready.installed == ("beta",), "the pip that came with Python is a tool, no part of the environment"
+    assert "has no pip of its own: unpacking" in host.log(ready)
+
+
+def test_a_host_without_any_pip_is_sent_one(host: Host, tmp_path: Path) -> None:
+    bare = make_interpreter(tmp_path / "bare", pip=False, ensurepip=False)
+    host.release(constraints_txt="beta==1.0\n", pyproject_toml=project("beta"))
+    ready = host.setup(python=str(bare))
+    assert (ready.mode, ready.installed) == ("reuse", ("beta",))
+    assert any("the host has no pip" in line for line in host.said)
 
 
 def test_the_installers_words_and_the_log_are_named(host: Host, plain: str) -> None:
@@ -73,6 +82,16 @@ def test_the_installers_words_and_the_log_are_named(host: Host, plain: str) -> N
     assert str(log) in caught.value.why
     assert "(constraint) absent==4.2" in log.read_text()
     assert host.environments() == []
+
+
+def test_a_host_that_reaches_no_index_is_told_so(host: Host, plain: str) -> None:
+    settings = "[global]\nindex-url = http://127.0.0.1:9/\nretries = 1\n"
+    (host.transport.home / ".config/pip/pip.conf").write_text(settings)
+    host.release(constraints_txt="beta==1.0\n", pyproject_toml=project("beta"))
+    with pytest.raises(RemoteFailed) as caught:
+        host.setup(python=plain)
+    assert caught.value.why.startswith("the host does not reach its package index")
+    assert "--offline" in caught.value.fix
 
 
 class SmallDisk(LocalTransport):
@@ -103,7 +122,7 @@ def test_uv_takes_its_lock(host: Host) -> None:
     folder, verb, *options = (host.transport.home / "asked").read_text().splitlines()
     assert (folder, verb) == (str(host.root / "envs" / ready.environment), "sync")
     assert {"--frozen", "--no-install-project", "--no-dev", "--no-build", "--no-python-downloads"} <= set(options)
-    pairs = dict(zip(options, options[1:], strict=False))
+    pairs = dict(itertools.pairwise(options))
     assert pairs["--project"] == str(host.root / "releases" / "r1")
     assert pairs["--cache-dir"] == str(host.root / "envs/.cache/uv")
     assert pairs["--extra"] == "more"

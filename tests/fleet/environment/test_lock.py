@@ -15,7 +15,12 @@ from fleet.errors import Blocked, Usage
 from fleet.remote.env_requirements import canonical, constraints_for_reuse, for_reuse, logical_lines, name_of, of_torch
 from tests.fleet.environment.index import project
 
-HASHED = "alpha==1.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via x\nbeta==2 ; python_version > '3' --hash=sha256:cc\n"
+HASHED = """alpha==1.0 \
+    --hash=sha256:aa \
+    --hash=sha256:bb
+    # via x
+beta==2 ; python_version > '3' --hash=sha256:cc
+"""
 IDENTITY = Identity(
     "digest", "3.12.4", "linux-x86_64 glibc 2.36", ("a", "b"), "reuse", "/opt/python3.12", {"torch": "2.13"}
 )

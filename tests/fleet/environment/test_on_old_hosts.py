@@ -24,9 +24,9 @@ SCRIPTS = sorted(path.name for path in REMOTE.glob("env-*.sh"))
 
 
 def old_python() -> str | None:
-    """A Python 3.8, on PATH or among the versions that pyenv keeps."""
+    """A Python 3.8, among the versions that pyenv keeps (its command on PATH may stand for none) or on PATH."""
     versions = sorted((Path.home() / ".pyenv" / "versions").glob("3.8.*/bin/python3.8"))
-    return shutil.which("python3.8") or next((str(path) for path in versions), None)
+    return next((str(path) for path in versions), None) or shutil.which("python3.8")
 
 
 def test_modules_import_on_python_3_8(root: Path) -> None:
@@ -56,7 +56,7 @@ def test_scripts_are_posix(script: str) -> None:
 class Cutting(LocalTransport):
     """Loses the end of what is sent, which looks like an end of file on the host."""
 
-    def stream_in(self, cmd: Cmd, chunks, *, deadline: Deadline) -> Result:  # noqa: ANN001 - as the class above
+    def stream_in(self, cmd: Cmd, chunks, *, deadline: Deadline) -> Result:
         return super().stream_in(cmd, [b"".join(chunks)[:-1]], deadline=deadline)
 
 

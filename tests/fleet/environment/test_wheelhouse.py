@@ -1,4 +1,4 @@
-"""Hosts without an index: wheels are gathered here for their platform, named when missing, sent once, verified there."""
+"""Hosts without an index: wheels are gathered here for their platform, named when missing, sent once, verified."""
 
 from __future__ import annotations
 
@@ -68,12 +68,13 @@ def test_wheels_are_gathered_sent_once_and_installed(cut_off: Host, tmp_path: Pa
 def test_gathered_wheels_need_no_index_for_the_next_host(
     cut_off: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offline(cut_off, tmp_path)
+    build = planned(cut_off, mode="auto")
+    first = gather("local", build, tmp_path / "cache", Deadline.after(30))
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
-    assert offline(cut_off, tmp_path, recreate=True).action == "built"
+    assert gather("local", build, tmp_path / "cache", Deadline.after(30)) == first
     (tmp_path / "cache" / "beta-2.0-py3-none-any.whl").unlink()
     with pytest.raises(Blocked, match="no wheel of"):
-        offline(cut_off, tmp_path, recreate=True)
+        gather("local", build, tmp_path / "cache", Deadline.after(30))
 
 
 def test_a_missing_wheel_is_named_before_anything_is_sent(cut_off: Host, tmp_path: Path) -> None:
@@ -125,11 +126,17 @@ def test_without_a_folder_for_wheels(cut_off: Host) -> None:
         cut_off.setup(offline=True)
 
 
+def planned(host: Host, **options) -> Build:
+    """What an offline set-up would build."""
+    chosen = {"python": str(host.python), "offline": True, **options}
+    build = plan(host.transport, DEPLOY, "r1", **chosen, deadline=Deadline.after(30)).build
+    assert build is not None
+    return build
+
+
 def foreign(host: Host, version: str, platform: str, libc: str, **markers: str) -> Build:
     """A build for another kind of machine than this one."""
-    options = {"python": str(host.python), "mode": "isolated", "offline": True}
-    build = plan(host.transport, DEPLOY, "r1", **options, deadline=Deadline.after(30)).build
-    assert build is not None
+    build = planned(host, mode="isolated")
     one = build.choice.interpreter
     other = dataclasses.replace(one, version=version, platform=platform, libc=libc, markers={**one.markers, **markers})
     return dataclasses.replace(build, choice=dataclasses.replace(build.choice, interpreter=other))

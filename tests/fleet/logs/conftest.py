@@ -20,6 +20,7 @@ from fleet.remote.logs import Log
 from fleet.remote.redact import Redactor
 from fleet.ssh import Deadline, Transport
 from tests.farm.local import LocalTransport
+from tests.farm.proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[3]
 RUN = "small-lm-20260131-235959-k3qz"
@@ -35,6 +36,7 @@ class Host:
     asked: list[str] = field(default_factory=list)
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
     state: RunState | None = field(default_factory=lambda: RunState("running"))
+    proxy: Proxy | None = None
 
     @property
     def run(self) -> Path:
@@ -111,4 +113,4 @@ def host(tmp_path: Path) -> Iterator[Host]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts are the back-off's own test; here they would only take time."""
     monkeypatch.setattr("fleet.ssh.backoff.Backoff.next", lambda self: 0.001)
-    monkeypatch.setattr("fleet.logs.following._SOON", 0.05)
+    monkeypatch.setattr("fleet.logs.follower._SOON", 0.05)

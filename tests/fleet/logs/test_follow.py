@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from fleet.errors import DeadlinePassed, Usage
 from fleet.logs import Ended, Gap, Line, LostRun, RunState, Torn, Vanished, message
 from fleet.remote.frames import segment_name
 from fleet.ssh import Deadline
-from tests.farm.local import LocalTransport
 from tests.fleet.logs.conftest import lines_of, texts
 
 
@@ -199,77 +197,15 @@ def test_the_deadline_holds(host) -> None:
         list(host.follow(deadline=Deadline.after(0.5)))
 
 
-def test_nothing_stays_behind(host) -> None:
-    log = host.log()
-    log.take("out", b"one\n")
-    before = threading.active_count()
-    records = host.follow()
-    next(records)
-    records.close()
-    assert threading.active_count() == before
-    mine = [path for path in Path("/proc").glob("[0-9]*") if str(host.home).encode() in cmdline(path)]
-    assert mine == []
-
-
-#: A tail that sends nothing while it follows, and ends with the process that holds its stdin.
-DEAF = """#!/bin/sh
-case "$*" in
-*-f*) while kill -0 "${1#--pid=}"; do sleep 0.02; done 2>/dev/null ;;
-*) exec /usr/bin/tail "$@" ;;
-esac
-"""
-
-
-def cmdline(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def test_a_host_whose_tail_cannot_follow_uses_python(host, tmp_path: Path) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    fake = tools / "tail"
-    fake.write_text('#!/bin/sh\ncase "$*" in *--pid*|*-s*|*-f*) echo "tail: unknown option" >&2; exit 1 ;; esac\n'
-                    'exec /usr/bin/tail "$@"\n')  # fmt: skip
-    fake.chmod(0o755)
-    log = host.log()
-    log.take("out", b"one\n")
-    records = host.follow(transport=LocalTransport(host.home, path=f"{tools}:/usr/bin:/bin"), quiet=30)
-    assert texts([next(records)]) == [b"one"]
-    log.take("out", b"two\n")
-    assert texts([next(records)]) == [b"two"]
-    records.close()
-
-
-def test_a_file_system_that_does_not_tell_is_asked(host, tmp_path: Path) -> None:
-    """A tail that never hears of new bytes: the look after some silence finds them, and nothing comes twice."""
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    fake = tools / "tail"
-    fake.write_text(DEAF)
-    fake.chmod(0o755)
-    log = host.log()
-    records = host.follow(transport=LocalTransport(host.home, path=f"{tools}:/usr/bin:/bin"), quiet=0.1)
-    log.take("out", b"one\n")
-    assert texts([next(records)]) == [b"one"]
-    log.take("out", b"two\nthree\n")
-    assert texts([next(records), next(records)]) == [b"two", b"three"]
-    records.close()
-
-
-def test_a_greeting_of_the_shell_is_passed_over(host) -> None:
-    from fleet.ssh import Cmd
-
-    class Greeting(LocalTransport):
-        def stream_out(self, cmd, *, deadline):
-            line = Cmd(("sh", "-c", 'echo "Welcome!"; exec "$@"', "sh", *cmd.argv))
-            return super().stream_out(line, deadline=deadline)
-
-    host.log().take("out", b"one\n")
-    host.state = RunState("completed")
-    assert texts(list(host.follow(transport=Greeting(host.home)))) == [b"one"]
+def test_what_is_there_can_be_read_without_waiting(host, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(host.follow(until_now=True)) == []
+    log = host.log(monkeypatch, 200)
+    for number in range(30):
+        log.take("out", b"line %d\n" % number)
+    lines = lines_of(list(host.follow(until_now=True)))
+    assert [line.frame.text for line in lines] == [f"line {number}" for number in range(30)]
+    assert texts(list(host.follow(lines[-2].cursor, until_now=True))) == [b"line 29"]
+    assert host.asked == []
 
 
 def test_what_was_followed_can_be_kept(host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.logs import Ended, Filter, Line, Printer, Reconnecting, Torn, Vanished, clean, message, to_json
+from fleet.logs import (
+    Ended,
+    Filter,
+    Gap,
+    Line,
+    LostRun,
+    Printer,
+    Reconnecting,
+    Row,
+    Torn,
+    Vanished,
+    clean,
+    message,
+    to_json,
+)
 from fleet.remote.frames import Frame, escape
 
 FORBIDDEN = re.compile(
@@ -107,6 +122,11 @@ def test_messages_are_three_different_ones_and_safe() -> None:
 def test_json_has_cursor_and_text() -> None:
     line = to_json(Line(frame(b"a\x1bb", "c", rank=2, seq=9), 77), "h1")
     assert line == {
-        "cursor": 77, "seq": 9, "time": 1700000000.123, "host": "h1", "node": 0, "rank": 2, "stream": "out",
-        "text": "a\x1bb", "partial": True,
+        "kind": "line", "cursor": 77, "seq": 9, "time": 1700000000.123, "host": "h1", "node": 0, "rank": 2,
+        "stream": "out", "text": "a\x1bb", "partial": True,
     }  # fmt: skip
+    others = [Row(b"{}", 3), Torn(b"ab", 4), Gap(1, 3, 9), Reconnecting("r", 0.5), Ended("failed", {"code": 1})]
+    for record in [*others, Vanished("gone"), LostRun("killed")]:
+        told = to_json(record, "h1")
+        assert json.loads(json.dumps(told)) == told
+        assert told["kind"] == type(record).__name__.lower() and told["host"] == "h1"

@@ -1,0 +1,81 @@
+"""The whole preflight of hosts: reach, host, survival, GPUs, environment, and the network of a group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from fleet.control.groups import SLOW_LOOKUP, network
+from fleet.control.report import Report
+from fleet.control.session import Session
+from fleet.environment import check as check_environment
+from fleet.errors import FleetError
+from fleet.health import Check, preflight, probe, transfer_rate
+from fleet.inventory import Group
+from fleet.ssh import Deadline
+
+#: Seconds for one host.
+LIMIT: Final = 180.0
+_SLOW_LINK: Final = 1.0
+"""MiB/s below which a link is called slow: a checkpoint of a gigabyte takes a quarter of an hour on it."""
+
+
+def doctor(
+    session: Session, names: Sequence[str], *, quick: bool = False, group: Group | None = None
+) -> Report[tuple[Check, ...]]:
+    """Check hosts; with a group also the network between its members. A host that cannot be reached is a failed check
+    and an error.
+    """
+    report = session.each(names, lambda name, deadline: _host(session, name, quick, deadline), LIMIT)
+    rows = dict(report.rows)
+    for error in report.errors:
+        host = str(error.host)
+        rows[host] = (Check("reach.login", host, "fail", error.what, f"{error.fix}; {error.example}"),)
+    if group is not None and not report.errors:
+        rows[group.master] = (*rows[group.master], *_group(session, group))
+    return Report({name: rows[name] for name in names}, report.errors)
+
+
+def _host(session: Session, name: str, quick: bool, deadline: Deadline) -> tuple[Check, ...]:
+    begun = time.monotonic()
+    transport = session.transport(name, deadline)
+    seconds = time.monotonic() - begun
+    checks = [Check("reach.login", name, "ok", f"name, TCP, host key and login in {1000 * seconds:.0f} ms")]
+    deploy_dir = session.instance(name).deploy_dir
+    checks += preflight(
+        transport,
+        deploy_dir,
+        quick=quick,
+        deadline=deadline,
+        need_gib=session.instance(name).limits.min_free_gib,
+        python=session.python(name),
+    )
+    report = probe(transport, deploy_dir, detail=not quick, deadline=deadline)
+    if report.rtt_ms is not None:
+        checks.append(Check("reach.rtt", name, "ok", f"{report.rtt_ms:.1f} ms for a round trip"))
+    if not quick:
+        rates = transfer_rate(transport, deadline=deadline)
+        slow = min(rates.up, rates.down) < _SLOW_LINK
+        evidence = f"{rates.up:.1f} MiB/s up, {rates.down:.1f} MiB/s down"
+        fix = "downloads of checkpoints will take long" if slow else ""
+        checks.append(Check("reach.rate", name, "warn" if slow else "ok", evidence, fix))
+    for environment in report.environments:
+        for finding in check_environment(transport, deploy_dir, environment, deadline=deadline):
+            checks.append(Check(finding.id, name, finding.status, finding.evidence, finding.fix))
+    return tuple(checks)
+
+
+def _group(session: Session, group: Group) -> list[Check]:
+    try:
+        nodes = network(session, group)
+    except FleetError as error:
+        host = error.host or group.master
+        return [Check("group.network", host, "fail", error.what, f"{error.fix}; {error.example}")]
+    checks = []
+    for node in nodes:
+        slow = node.lookup_s > SLOW_LOOKUP
+        evidence = f"{node.address} on {node.interface or 'an unknown interface'}, look-up {node.lookup_s:.2f} s"
+        fix = "add the peers to /etc/hosts: rendezvous stalls at each look-up" if slow else ""
+        checks.append(Check("group.network", node.name, "warn" if slow else "ok", evidence, fix))
+    return checks

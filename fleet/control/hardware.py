@@ -1,0 +1,23 @@
+"""What hardware hosts have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fleet.control.report import Report
+from fleet.control.session import Session
+from fleet.health import GpuInventory, gpu_inventory
+
+#: Seconds for one host, a hung nvidia-smi included.
+_LIMIT = 60.0
+
+
+def gpu_inventories(session: Session, names: Sequence[str], *, full: bool = False) -> Report[GpuInventory]:
+    """Driver, GPUs, processor, memory and disk of hosts; `full` adds what their tools said."""
+    return session.each(
+        names,
+        lambda name, deadline: gpu_inventory(
+            session.transport(name, deadline), session.instance(name).deploy_dir, deadline=deadline, full=full
+        ),
+        _LIMIT,
+    )

@@ -1,0 +1,10 @@
+# Print one file of a run: $1 deploy_dir, $2 run id, $3 file name. Status 66: it is not there.
+set -u
+case $1 in
+"~") root=$HOME ;;
+"~/"*) root=$HOME/${1#"~/"} ;;
+*) root=$1 ;;
+esac
+file=$root/runs/$2/$3
+[ -f "$file" ] || exit 66
+exec cat -- "$file"

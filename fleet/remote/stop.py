@@ -1,0 +1,137 @@
+"""The agent's command `stop`: end a run gracefully, then for certain, and say what was saved.
+
+A living supervisor does it, asked through a file, so that a stop goes on when the connection that asked for it is cut.
+Where the supervisor has died, this command takes its lock and ends what is left itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from fleet.remote import conclusion, locks
+from fleet.remote.atomic import read_json
+from fleet.remote.cgroups import RunGroup
+from fleet.remote.checkpoints import BUDGET, newest
+from fleet.remote.fields import Fields
+from fleet.remote.identity import NotThatProcess, send_signal
+from fleet.remote.locks import Held, SupervisorLock
+from fleet.remote.lost import foreign, settle
+from fleet.remote.places import DeployDir, RunFiles
+from fleet.remote.refusal import Answer, Refusal, answered
+from fleet.remote.states import TERMINAL, read_state
+from fleet.remote.stopping import write_request
+from fleet.remote.sweep import LIMIT, sweep
+
+#: Seconds within which a supervisor takes a request; it looks every 0.2 s.
+PATIENCE = 10.0
+#: Seconds beyond the grace for killing, reading what is left and verifying a checkpoint.
+_MARGIN = 2 * LIMIT + BUDGET + 30
+_PAUSE = 0.05
+
+
+def main(request: Any) -> tuple[Answer, int]:
+    """Stop a run: `{"deploy_dir", "run", "grace": 60, "kill": false}`.
+
+    The answer holds `run`, `state`, `already` (it had ended before), `checkpoint` of `{step, verified, quick}` or null,
+    `proven` (the checkpoint is newer than the request, or nothing is lost), `steps_lost`, `survivors`, `exit`.
+    """
+    return answered(_stop, request)
+
+
+def _stop(request: Answer) -> Answer:
+    fields = Fields(request, "stop")
+    files = DeployDir.at(fields.text("deploy_dir")).existing_run(fields.text("run"))
+    grace, kill = fields.seconds("grace", 60), fields.flag("kill", False)
+    fields.finish()
+    state = read_state(files.state)
+    if state is not None and foreign(state):
+        raise _refused(
+            f"run {files.run} belongs to another machine that shares this folder", "ask the host that it was started on"
+        )
+    began, asked = time.time(), False
+    while True:
+        try:
+            with SupervisorLock.take(files.supervisor_lock, attempt=0 if state is None else state["attempt"]):
+                return _ended(files, began) or _without_supervisor(files)
+        except Held:
+            if not asked:
+                write_request(files, grace, kill)
+            asked = True
+            _wait(files, grace, kill)
+
+
+def _wait(files: RunFiles, grace: float, kill: bool) -> None:
+    """Wait until the supervisor has let go of the lock. Raises Refusal if it does not in time."""
+    asked = time.monotonic()
+    until = asked + grace + _MARGIN
+    while locks.is_held(files.supervisor_lock):
+        now = time.monotonic()
+        if now - asked > PATIENCE and os.path.exists(files.stop_request):
+            _deaf(files, kill)
+        if now > until:
+            raise _refused(f"run {files.run} did not end within {until - asked:.0f} s", "use --kill")
+        time.sleep(_PAUSE)
+
+
+def _deaf(files: RunFiles, kill: bool) -> None:
+    """A supervisor that does not take requests: stopped by a debugger, or stuck in the kernel."""
+    if not kill:
+        raise _refused(f"the supervisor of run {files.run} does not answer", "use --kill: it ends the supervisor too")
+    holder = locks.holder_of(files.supervisor_lock)
+    if holder is None:
+        return
+    try:
+        send_signal(holder, signal.SIGKILL)
+    except NotThatProcess as error:
+        raise _refused(f"the supervisor of run {files.run} cannot be ended: {error}", "look at the host") from error
+
+
+def _ended(files: RunFiles, began: float) -> Answer | None:
+    """The answer for a run that has ended and left nothing behind; None if there is something to end."""
+    state = read_state(files.state)
+    if state is None or state["state"] not in TERMINAL:
+        return None
+    report = read_json(files.stop_report) or {}
+    if report.get("time", 0.0) < began:
+        report = {}
+    verified = state.get("last_verified_checkpoint")
+    checkpoint = {**verified, "verified": True} if isinstance(verified, dict) else None
+    killed, survivors = sweep(files.run, supervisor=None, group=_control_group(files))
+    found = {"checkpoint": checkpoint, "proven": True, "steps_lost": 0, "survivors": conclusion.shown(survivors)}
+    told = {name: report[name] for name in found if name in report}
+    already = not report and not killed
+    return {"run": files.run, "state": state["state"], "exit": state.get("exit"), "already": already, **found, **told}
+
+
+def _without_supervisor(files: RunFiles) -> Answer:
+    """End what a dead supervisor left, and write down that it was lost."""
+    asked_ns = time.time_ns()
+    _, survivors = sweep(files.run, supervisor=None, group=_control_group(files))
+    state = settle(files)
+    search = newest(files)
+    proven = conclusion.proof(files, 0 if state is None else state["attempt"], search.verified, asked_ns)
+    return {
+        "run": files.run,
+        "state": None if state is None else state["state"],
+        "exit": None if state is None else state.get("exit"),
+        "already": False,
+        **proven,
+        "survivors": conclusion.shown(survivors),
+    }
+
+
+def _control_group(files: RunFiles) -> RunGroup | None:
+    return RunGroup.at((read_json(files.launch) or {}).get("control_group"), files.run)
+
+
+def _refused(what: str, fix: str) -> Refusal:
+    return Refusal(
+        "stop-incomplete",
+        what,
+        why="a stop is only reported when nothing of the run is left",
+        fix=fix,
+        example="fleet stop lab-a --kill",
+    )

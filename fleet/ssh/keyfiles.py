@@ -1,0 +1,69 @@
+"""What a private key's file tells without being unlocked: whether it is encrypted, and its public key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+_MAGIC = b"openssh-key-v1\0"
+_CONTAINER = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----(.*?)-----END", re.DOTALL)
+
+
+class KeyFile(NamedTuple):
+    """One private key on disk, still locked."""
+
+    path: Path
+    encrypted: bool
+    public: bytes | None
+    """Public key as the protocol carries it; None if only the private part would tell."""
+
+    @classmethod
+    def read(cls, path: Path) -> KeyFile:
+        """Look at a file. Raises OSError."""
+        content = path.read_bytes()
+        container = _CONTAINER.search(content)
+        if container is None:
+            # The older formats say so in a header, and keep the public key to themselves.
+            public = next((blob for file in (path, _beside(path)) if (blob := _public(file)) is not None), None)
+            return cls(path, b"ENCRYPTED" in content, public)
+        cipher, public = _opened(container[1])
+        return cls(path, cipher != b"none", public)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".pub")
+
+
+def _public(path: Path) -> bytes | None:
+    """The key in a public key's file: `type base64 comment`."""
+    try:
+        words = path.read_bytes().split(maxsplit=2)
+    except OSError:
+        return None
+    try:
+        blob = base64.b64decode(words[1], validate=True) if len(words) > 1 else b""
+    except binascii.Error:
+        return None
+    return blob if words and blob[4:].startswith(words[0]) else None
+
+
+def _opened(text: bytes) -> tuple[bytes, bytes | None]:
+    """Cipher and public key of OpenSSH's own format, which keeps both in clear (PROTOCOL.key)."""
+    try:
+        rest = base64.b64decode(text).removeprefix(_MAGIC)
+        cipher, rest = _string(rest)
+        _, rest = _string(rest)
+        _, rest = _string(rest)
+        public, _ = _string(rest[4:])
+    except (binascii.Error, struct.error):
+        return b"none", None
+    return cipher, public
+
+
+def _string(data: bytes) -> tuple[bytes, bytes]:
+    (size,) = struct.unpack_from(">I", data)
+    return data[4 : 4 + size], data[4 + size :]

@@ -1,0 +1,267 @@
+"""Targets 11 to 14: starts at the same time, stops of trainers that resist, killed controllers, forged states.
+
+    python -m tests.perf.fleet_runs --count 200
+
+`--count` is the number of stops; of simultaneous starts there are a quarter, of killed controllers half, and of forged
+states five times as many. Trainers are stand-ins without torch that keep a run directory as the real one does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from hydra.runs import machine_id
+from tests.farm.processes import process
+from tests.farm.proxy import Proxy
+from tests.farm.sshd import Farm
+from tests.perf.host_runs import HostRuns, Run, code_of, eventually
+from tests.perf.measuring import Sheet, parser, seeded
+from tests.perf.programs import scratch
+
+BUSY = 6
+#: What a trainer does, with how many ranks, and what is killed before the stop.
+MATRIX = (
+    ("good", 1, None),
+    ("deaf", 1, None),
+    ("daemon", 1, None),
+    ("hidden-daemon", 1, None),
+    ("group", 1, None),
+    ("good", 2, None),
+    ("deaf", 2, None),
+    ("good", 2, "leader"),
+    ("deaf", 2, "leader"),
+    ("good", 1, "supervisor"),
+    ("daemon", 1, "supervisor"),
+    ("deaf", 2, "supervisor"),
+)
+
+
+def measure_simultaneous(sheet: Sheet, folder: Path, farm: Farm, count: int) -> None:
+    """Many controllers want the same host at once."""
+    runs = HostRuns(folder / "simultaneous", farm)
+    wanted = [runs.prepare("good") for _ in range(count)]
+    started = time.perf_counter()
+    controllers = [runs.controller(run) for run in wanted]
+    said = [controller.communicate(timeout=300) for controller in controllers]
+    taken = time.perf_counter() - started
+    codes = Counter(controller.returncode for controller in controllers)
+    winners = [run for run, controller in zip(wanted, controllers, strict=True) if controller.returncode == 0]
+    alive = [run for run in wanted if runs.supervisors(run)]
+    named = sum(bool(winners) and winners[0].id in err for _, err in said)
+    for run in wanted:
+        runs.clear(run)
+    if set(codes) - {0, BUSY}:
+        print(*(err for _, err in said if err), sep="\n", file=sys.stderr)
+    sheet.count("simultaneous starts that succeeded", codes[0], count, at_most=1, at_least=1)
+    sheet.count("simultaneous starts refused with 6", codes[BUSY], count, at_least=count - 1)
+    sheet.count("live runs after simultaneous starts", len(alive), count, at_most=1, at_least=1)
+    sheet.number("refusals that name the holder", named, f"of {count - 1}")
+    sheet.number("simultaneous starts, all answered", taken, "s")
+
+
+def measure_stops(sheet: Sheet, folder: Path, farm: Farm, count: int) -> None:
+    """Stops, over everything that a trainer can do against them."""
+    runs = HostRuns(folder / "stops", farm)
+    survivors, unexplained, times = [], [], []
+    for number, (behaviour, nproc, killed) in zip(range(count), itertools.cycle(MATRIX), strict=False):
+        what = f"stop {number}: {behaviour} × {nproc}, killed before: {killed}"
+        run = runs.prepare(behaviour, nproc=nproc, grace=1)
+        runs.start(run)
+        assert eventually(partial(trains, run, 1), 30), f"{what}: it does not train"
+        if killed is not None:
+            kill(runs, run, killed)
+        started = time.perf_counter()
+        answer = runs.call("stop", {"deploy_dir": "~/fleet/hydra", "run": run.id, "grace": 1.0, "kill": False})
+        times.append(time.perf_counter() - started)
+        if left := runs.left(run):
+            survivors.append(f"{what}: {[(one.pid, one.argv()) for one in left]}")
+        if problem := unproven(answer, run, behaviour, killed):
+            unexplained.append(f"{what}: {problem}: {json.dumps(answer)}")
+        runs.clear(run)
+    for line in [*survivors, *unexplained]:
+        print(line, file=sys.stderr)
+    sheet.count("stops with survivors", len(survivors), count, at_most=0)
+    sheet.count("stops whose checkpoint is neither proven nor reported missing", len(unexplained), count, at_most=0)
+    sheet.series("stop", times, "s")
+
+
+def last_step(run: Run) -> int:
+    """The step in progress.json."""
+    file = run.path / "progress.json"
+    return int(json.loads(file.read_text())["step"]) if file.exists() else 0
+
+
+def trains(run: Run, beyond: int) -> bool:
+    """Whether the trainer has made a step after this one."""
+    return last_step(run) > beyond
+
+
+def kill(runs: HostRuns, run: Run, which: str) -> None:
+    """Kill the launcher or the supervisor with 9."""
+    pids = runs.supervisors(run) if which == "supervisor" else [int(run.state()["leader"]["pid"])]
+    assert pids, f"{run.id} has no {which}"
+    for pid in pids:
+        found = process(pid)
+        assert found is not None
+        found.end(signal.SIGKILL)
+
+
+def unproven(answer: dict[str, object], run: Run, behaviour: str, killed: str | None) -> str | None:
+    """What is wrong with what a stop says about the checkpoint: it must be there if claimed, and claimed if there."""
+    claimed = answer.get("checkpoint")
+    step = claimed.get("step") if isinstance(claimed, dict) and claimed.get("verified") else None
+    there = [path.parent.name for path in (run.path / "checkpoints").glob("step-*/COMPLETE.json")]
+    if step is not None and f"step-{step}" not in there:
+        return f"it claims step {step}, and there are {there}"
+    if step is None and behaviour != "deaf" and killed is None:
+        return f"the trainer saved {there}, and no checkpoint is proven"
+    if step is None and not isinstance(answer.get("steps_lost"), int):
+        return "no checkpoint is proven, and no lost steps are told"
+    return None
+
+
+def measure_killed(sheet: Sheet, folder: Path, farm: Farm, count: int) -> None:
+    """Controllers killed at a random moment of a start, or cut off; then the same start again."""
+    with Proxy(farm.hosts[0].address, farm.hosts[0].port) as proxy:
+        runs = HostRuns(folder / "killed", farm, farm.through(0, proxy))
+        whole = runs.prepare("good")
+        started = time.perf_counter()
+        assert runs.controller(whole).wait(60) == 0
+        span = time.perf_counter() - started
+        runs.clear(whole)
+        trees: Counter[int] = Counter()
+        wrong, lost, early = [], [], 0
+        for number in range(count):
+            run = runs.prepare("good")
+            controller, moment = runs.controller(run), random.uniform(0, span * 1.1)
+            time.sleep(moment)
+            dropped = number % 4 == 3
+            if dropped:
+                proxy.reset_all()
+                controller.wait(120)
+            else:
+                controller.kill()
+                controller.wait()
+            early += not run.path.exists()
+            before = runs.supervisors(run)
+            code = code_of(partial(runs.start, run))
+            after = runs.supervisors(run)
+            trees[len(after)] += 1
+            if code != 0 or len(after) != 1 or (before and before != after):
+                wrong.append(f"kill {number} after {moment:.3f} s: start again {code}, supervisors {before} {after}")
+            # The run that stands now must not care about anything that happens to connections.
+            proxy.reset_all()
+            step = last_step(run)
+            if not eventually(partial(trains, run, step), 10):
+                lost.append(f"kill {number}: the run stands still at step {step}")
+            runs.clear(run)
+    for line in [*wrong, *lost]:
+        print(line, file=sys.stderr)
+    sheet.number("controllers killed before the run directory was there", early, f"of {count}")
+    sheet.count("runs with exactly one process tree", trees[1], count, at_least=count)
+    sheet.count("starts after a kill that went wrong", len(wrong), count, at_most=0)
+    sheet.count("runs that did not survive a dropped link", len(lost), count, at_most=0)
+
+
+VICTIM = """
+import signal, sys, time
+for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+    signal.signal(number, lambda got, frame: print(got, flush=True))
+print("ready", flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+def measure_forged(sheet: Sheet, folder: Path, farm: Farm, count: int) -> None:
+    """States that name a process which is not the run's."""
+    runs = HostRuns(folder / "forged", farm)
+    victim = subprocess.Popen([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE, text=True)
+    assert victim.stdout is not None and victim.stdout.readline() == "ready\n"
+    found = process(victim.pid)
+    assert found is not None
+    codes: Counter[int] = Counter()
+    for number in range(count):
+        run = runs.prepare("good")
+        forge(run, found.pid, found.start, number)
+        kill_it = random.random() < 0.5
+        request = {"deploy_dir": "~/fleet/hydra", "run": run.id, "grace": 0.2, "kill": kill_it}
+        codes[code_of(partial(runs.call, "stop", request))] += 1
+        if victim.poll() is not None:
+            break
+    dead = victim.poll() is not None
+    victim.kill()
+    signals = victim.stdout.read().split()
+    sheet.count("signals to a process that is not the run's", len(signals) + dead, count, at_most=0)
+    for code, times in sorted(codes.items()):
+        sheet.number(f"stops of forged states that end with {code}", times, f"of {count}")
+
+
+def forge(run: Run, pid: int, start: int, number: int) -> None:
+    """A run directory that names a process as supervisor and leader, wrong in one of the three parts of an identity."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    wrong_boot = f"{random.randrange(1 << 32):08x}{boot[8:]}"
+    wrong_start = start + random.choice((-1, 1)) * random.randrange(1, 1 << random.randrange(1, 24))
+    boot_id, told = ((boot, wrong_start), (wrong_boot, start), (wrong_boot, wrong_start))[number % 3]
+    named = {"pid": pid, "start": told}
+    machine = machine_id() if random.random() < 0.8 else "0" * 16
+    state = {
+        "schema": 1,
+        "run": run.id,
+        "attempt": 1,
+        "state": random.choice(("starting", "running", "stopping", "backoff", "lost")),
+        "since": time.time() - random.uniform(0, 1e5),
+        "machine_id": machine,
+        "boot_id": boot_id,
+        "supervisor": named if number % 2 else None,
+        "leader": named,
+    }
+    run.path.mkdir(parents=True)
+    (run.path / "control").mkdir()
+    (run.path / "state.json").write_text(json.dumps(state))
+    (run.path / "launch.json").write_text(run.request.read_text())
+    holder = {
+        "process": {"boot_id": boot_id, "pid": pid, "start": told},
+        "machine": machine,
+        "host": os.uname().nodename,
+        "attempt": 1,
+        "since": time.time(),
+    }
+    if random.random() < 0.5:
+        (run.path / "supervisor.lock").write_text(json.dumps(holder))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and judge."""
+    description = parser(__doc__, 200)
+    parts = {
+        "simultaneous": measure_simultaneous,
+        "stops": measure_stops,
+        "killed": measure_killed,
+        "forged": measure_forged,
+    }
+    description.add_argument("--only", choices=parts, help="one part")
+    options = description.parse_args(arguments)
+    seeded(options.seed)
+    sheet = Sheet("Runs", options.slack)
+    counts = {"simultaneous": options.count // 4, "killed": options.count // 2, "forged": options.count * 5}
+    for name, measure in parts.items():
+        if options.only in (None, name):
+            with scratch() as folder, Farm(folder / "farm", 1) as farm:
+                measure(sheet, folder, farm, max(2, counts.get(name, options.count)))
+    return sheet.finish(options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
