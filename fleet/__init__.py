@@ -5,3 +5,18 @@ heavy, so that `fleet --help` answers at once.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fleet.control.fleet import Fleet
+
+__all__ = ["Fleet"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Fleet":
+        from fleet.control.fleet import Fleet
+
+        return Fleet
+    raise AttributeError(f"module 'fleet' has no attribute {name!r}")

@@ -9,6 +9,7 @@ from typing import Final
 from fleet.control.groups import SLOW_LOOKUP, network
 from fleet.control.report import Report
 from fleet.control.session import Session
+from fleet.control.status import known_gpus
 from fleet.environment import check as check_environment
 from fleet.errors import FleetError
 from fleet.health import Check, preflight, probe, transfer_rate
@@ -50,6 +51,7 @@ def _host(session: Session, name: str, quick: bool, deadline: Deadline) -> tuple
         deadline=deadline,
         need_gib=session.instance(name).limits.min_free_gib,
         python=session.python(name),
+        known_gpus=known_gpus(session).get(name, ()),
     )
     report = probe(transport, deploy_dir, detail=not quick, deadline=deadline)
     if report.rtt_ms is not None:

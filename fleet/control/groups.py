@@ -181,7 +181,7 @@ def _member(
     transport = session.transport(name, deadline)
     report = probe(transport, session.instance(name).deploy_dir, runs=5, detail=True, deadline=deadline)
     planned = plan(session, name, options, report, group)
-    for warning in admit(session, name, report, planned, options, deadline):
+    for warning in admit(session, name, planned, options, deadline):
         on_progress(f"{name}: {warning}")
     release, ready = prepared(session, name, options.deploy, deadline, on_progress)
     return Member(report, planned, release, ready)

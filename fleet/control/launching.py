@@ -59,7 +59,7 @@ def train(session: Session, name: str, options: TrainOptions, on_progress: Calla
     transport = session.transport(name, deadline)
     report = probe(transport, instance.deploy_dir, runs=5, detail=True, deadline=deadline)
     planned = plan(session, name, options, report)
-    warnings = admit(session, name, report, planned, options, deadline)
+    warnings = admit(session, name, planned, options, deadline)
     release, ready = prepared(session, name, options.deploy, deadline, on_progress)
     request = launch_request(session, planned, options, str(RunId.draw(planned.chosen.name)), release, ready, report)
     answer = session.agent(name, deadline).call("start", request, deadline=deadline)

@@ -55,6 +55,11 @@ class Resumption:
     changes: tuple[tuple[str, Any, str], ...]
     """Setting, stored value, new value."""
 
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        """Indices of the devices that the run was started on."""
+        return tuple(int(gpu["index"]) for gpu in self.request.get("gpus") or ())
+
 
 def plan_resume(
     session: Session, name: str, options: ResumeOptions, deadline: Deadline, *, in_group: bool = False
@@ -108,7 +113,7 @@ def resume(session: Session, name: str, options: ResumeOptions, on_progress: Cal
     """Continue a run on its host with the same id and the next attempt."""
     deadline = session.deadline(LIMIT)
     planned = plan_resume(session, name, options, deadline)
-    admit_resume(session, name, options, deadline)
+    admit_resume(session, name, planned.gpus, options, deadline)
     request = dict(planned.request)
     if options.current:
         release, ready = prepared(session, name, True, deadline, on_progress)
@@ -173,7 +178,7 @@ def resume_group(session: Session, group: Group, options: ResumeOptions, on_prog
         planned = (
             lead if name == group.master else plan_resume(session, name, replace(same, step=None), end, in_group=True)
         )
-        admit_resume(session, name, options, end)
+        admit_resume(session, name, planned.gpus, options, end)
         request = {**planned.request, "attempt": attempt, "resume_argv": lead.request["resume_argv"]}
         request["group"] = group_part(group, nodes, name, token)
         if options.current:

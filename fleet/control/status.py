@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fleet.control.report import Report
@@ -26,7 +26,7 @@ def status(
     The errors are those of hosts that could not be asked. The devices of healthy hosts are remembered, so that one
     that vanishes is noticed.
     """
-    known = _known(session)
+    known = known_gpus(session)
 
     def on_host(name: str, deadline: Deadline) -> HostReport:
         return probe(
@@ -46,7 +46,8 @@ def status(
     return Report(rows, report.errors)
 
 
-def _known(session: Session) -> dict[str, list[str]]:
+def known_gpus(session: Session) -> dict[str, list[str]]:
+    """The GPUs, by UUID, that each host had when it was last looked at and healthy."""
     kept = session.workspace.cache.get(_KIND, _KEY)
     found: dict[str, list[str]] = json.loads(kept) if kept else {}
     return found
@@ -57,3 +58,9 @@ def _remember(session: Session, known: dict[str, list[str]], rows: dict[str, Hos
     merged = known | good
     if merged != known:
         session.workspace.cache.put(_KIND, _KEY, json.dumps(merged).encode())
+
+
+def remember_gpus(session: Session, rows: Mapping[str, Sequence[str]]) -> None:
+    """From now on, these are the GPUs that hosts should have."""
+    merged = known_gpus(session) | {name: list(uuids) for name, uuids in rows.items()}
+    session.workspace.cache.put(_KIND, _KEY, json.dumps(merged).encode())

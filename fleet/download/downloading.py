@@ -15,8 +15,8 @@ from typing import Final
 
 from fleet.download.folder import Folder
 from fleet.download.listing import Ask, Listing, RemoteFile, Skipped, list_run
-from fleet.download.receiving import Range, Receiver, ShortRange, Splitter, malformed
-from fleet.errors import Blocked, FleetError, NotFound, Unreachable, Unverified, Usage
+from fleet.download.receiving import Range, Receiver, ShortRange, Splitter
+from fleet.errors import Blocked, FleetError, NotFound, RemoteFailed, Unreachable, Unverified, Usage
 from fleet.ssh import Cmd, Deadline, Transport
 from fleet.ssh.backoff import Backoff
 
@@ -206,7 +206,7 @@ class _Transfer:
                 raise _gone(self._listing.run, short.path) from short
             result = output.result()
         if result.rc == _NO_PYTHON:
-            raise malformed(f"no files, since it has no Python: {self._python!r}, or python3 on PATH or in /usr/bin")
+            raise _no_python(transport.name, self._python)
         words = " | ".join(result.err.decode("utf-8", "replace").strip().splitlines()[-3:]) or "it said nothing"
         raise Unreachable(
             f"{transport.name} ended the transfer early (status {result.rc}): {words}",
@@ -236,6 +236,16 @@ def _fitting(files: list[RemoteFile]) -> int:
         if count and length > COMMAND_LIMIT:
             return count
     return len(files)
+
+
+def _no_python(host: str, python: str) -> RemoteFailed:
+    return RemoteFailed(
+        f"{host} has no Python: tried {python!r}, python3 on PATH, /usr/bin and /usr/local/bin",
+        why="what sends files there is written in Python 3.8",
+        fix="install Python 3, or name it as `python` of this instance in fleet.json",
+        example='"python": "/opt/conda/bin/python"',
+        host=host,
+    )
 
 
 def _gone(run: str, path: str) -> NotFound:

@@ -128,7 +128,7 @@ def _links(lines: Iterable[str]) -> dict[str, Links]:
         elif link := re.match(r"\s*Link [0-9]+: (?:([0-9.]+) GB/s)?", line):
             rates.setdefault(uuid, []).append(decimal(link[1] or ""))
     return {
-        uuid: Links(len(found), sum(rate is not None for rate in found), sum(rate or 0.0 for rate in found))
+        uuid: Links(len(found), sum(rate is not None for rate in found), round(sum(rate or 0.0 for rate in found), 3))
         for uuid, found in rates.items()
     }
 

@@ -1,4 +1,4 @@
-"""The rules by which a host is healthy, worth a warning, or not fit to start a run on (README, "Health")."""
+"""The rules by which a host is healthy, worth a warning, or not fit to start a run on."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ from fleet.ssh import Cmd, Deadline, Transport
 
 #: The host keeps the steps in one argument list; where there are more, sending everything is as good.
 _STEPS: Final = 2000
+#: Newest releases that are considered.
+_CANDIDATES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,10 @@ def nearest(
 
     Manifests are known from earlier deploys. Only if not one of them is, the current one is fetched from the host.
     """
-    known = {release: manifest for release in host.releases if (manifest := store.get(release)) is not None}
-    if not known and host.current is not None:
+    # One that lies under the tree's own id is not what it says, or there would be nothing to send.
+    candidates = [release for release in host.releases[:_CANDIDATES] if release != tree.release]
+    known = {release: manifest for release in candidates if (manifest := store.get(release)) is not None}
+    if not known and host.current is not None and host.current != tree.release:
         manifest = _fetched(transport, host, deadline)
         if manifest is not None:
             store.put(manifest)

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-from fleet.errors import Blocked
 from fleet.release.base import Base, nearest
 from fleet.release.inspection import Inspection, inspect
 from fleet.release.outcome import NO_BASE, UNVERIFIED, fields, refusal, release_or_none, words
-from fleet.release.script import activate_command, receive_command
+from fleet.release.script import activate_command
+from fleet.release.steps import Action, at_hand, check_room, prepared, receiving
 from fleet.release.store import ManifestStore
-from fleet.release.tree import MIB, Tree
+from fleet.release.tree import Tree
 from fleet.release.upload import Progress, Upload
-from fleet.ssh import Cmd, Deadline, Result, Transport
-
-Action = Literal["noop", "switched", "uploaded"]
-
-#: Room that must be free, in units of the estimate.
-_ROOM: Final = 1.5
-#: What a file takes on a disk beyond its bytes.
-_SLACK: Final = 4096
-#: Seconds that a receiver outlives its controller's deadline, at most.
-_PATIENCE: Final = 5
-#: Seconds after which any receiver ends.
-_LONGEST: Final = 3600
+from fleet.ssh import Deadline, Result, Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,58 +132,6 @@ def deploy(
         pinned_by=tuple(run for run, _ in host.live),
         warnings=(*tree.warnings, *job.warnings),
     )
-
-
-def at_hand(host: Inspection, tree: Tree, switch: bool) -> Action:
-    """What has to be done, going by what the host says it has."""
-    if host.current == tree.release and host.current_digest == tree.digest:
-        return "noop"
-    if host.present != tree.digest:
-        return "uploaded"
-    return "switched" if switch else "noop"
-
-
-def prepared(tree: Tree, base: Base | None, progress: Progress | None = None) -> Upload:
-    """The upload of a tree, or of what a base lacks."""
-    if base is None:
-        return Upload(tree, tree.entries, None, progress)
-    return Upload(tree, base.changes.send, base.changes.steps, progress)
-
-
-def receiving(
-    tree: Tree,
-    host: Inspection,
-    upload: Upload,
-    base: Base | None,
-    deploy_dir: str,
-    switch: bool,
-    deadline: Deadline,
-    python: str,
-) -> Cmd:
-    """The command that takes an upload on the host."""
-    return receive_command(
-        deploy_dir,
-        host.machine,
-        tree.release,
-        upload.digests,
-        base="" if base is None else base.release,
-        switch=switch,
-        seconds=min(int(deadline.remaining()) + _PATIENCE, _LONGEST),
-        python=python,
-    )
-
-
-def check_room(name: str, host: Inspection, upload: Upload) -> None:
-    """Raise Blocked if the host has less room than one and a half times what the upload takes there."""
-    need = int((upload.size + _SLACK * upload.files) * _ROOM)
-    if host.free is not None and host.free < need:
-        raise Blocked(
-            f"{name} has {host.free / MIB:.1f} MiB free in {host.base}, this deploy wants {need / MIB:.1f} MiB",
-            why="a disk that fills up stops every run that writes to it",
-            fix="remove old releases and environments, or make room otherwise",
-            example=f"fleet prune {name}",
-            host=name,
-        )
 
 
 def before(result: Result, host: Inspection) -> str | None:

@@ -39,12 +39,12 @@ def inspect(transport: Transport, deploy_dir: str, tree: Tree, deadline: Deadlin
     command = inspect_command(deploy_dir, tree.release, tree.digest, python)
     result = transport.exec(command, deadline=deadline)
     found = fields(result)
+    first = dict(found)
     # Without the last line the reply is a part of one.
-    if not result.ok or not found or found[-1][0] != "end":
+    if not result.ok or not {"machine", "base", "end"} <= first.keys():
         raise refusal(result, transport.name, deploy_dir, "the host did not answer what it has")
-    first = dict(reversed(found))
     release, _, digest = first.get("current", "").partition(" ")
-    free = first.get("free_kib")
+    free = first.get("free_kib", "")
     lives = [value.partition(" ") for word, value in found if word == "live"]
     return Inspection(
         machine=first["machine"],
@@ -53,7 +53,7 @@ def inspect(transport: Transport, deploy_dir: str, tree: Tree, deadline: Deadlin
         current_digest=digest,
         present=first.get("present"),
         releases=tuple(name for word, value in found if word == "release" and (name := release_or_none(value))),
-        free=None if free is None else int(free) << 10,
+        free=int(free) << 10 if free.isdigit() else None,
         missing=tuple(value for word, value in found if word == "missing"),
         live=tuple((run, release_or_none(used)) for run, _, used in lives),
     )

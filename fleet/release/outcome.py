@@ -17,8 +17,12 @@ _RELEASE: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def fields(result: Result) -> list[tuple[str, str]]:
-    """The lines of an answer, as word and value. Bytes that are not UTF-8 survive the way to a path and back."""
-    lines = result.out.decode(errors="surrogateescape").split("\n")
+    """The lines of an answer, as word and value. Bytes that are not UTF-8 survive the way to a path and back.
+
+    Some hosts print a greeting even where nobody reads it: what comes before the line `begin` is not an answer.
+    """
+    _, _, answer = b"\n".join((b"", result.out)).partition(b"\nbegin\n")
+    lines = answer.decode(errors="surrogateescape").split("\n")
     return [(word, value) for word, _, value in (line.partition(" ") for line in lines) if word]
 
 

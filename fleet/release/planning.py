@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet.release.base import nearest
-from fleet.release.deploying import at_hand, check_room, prepared, receiving
 from fleet.release.inspection import inspect
 from fleet.release.script import activate_command
+from fleet.release.steps import at_hand, check_room, prepared, receiving
 from fleet.release.store import ManifestStore
 from fleet.release.tree import Tree
 from fleet.ssh import Deadline, Transport

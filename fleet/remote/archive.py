@@ -9,14 +9,13 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
-from typing import Tuple
 
 _MAIN = "from fleet.remote.agent import main\n\nmain()\n"
 #: The earliest time that a zip file can hold: times would make two equal archives differ.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def archive() -> Tuple[bytes, str]:
+def archive() -> tuple[bytes, str]:
     """The bytes of the agent and their SHA-256 in hex."""
     here = Path(__file__).parent
     members = [("__main__.py", _MAIN), ("fleet/__init__.py", "")]

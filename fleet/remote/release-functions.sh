@@ -6,6 +6,8 @@ umask 022
 LC_ALL=C
 export LC_ALL
 python=python3
+# What a login script prints comes before this line.
+printf 'begin\n'
 
 fail() {
     status=$1

@@ -62,7 +62,12 @@ def _offer_password(wire: Wire, user: str, password: str) -> str | None:
     """None if the host takes the password, asked for by whichever of the two methods it has, else why not."""
     wire.auth_timeout = LIMIT
     try:
-        more = wire.auth_password(user, password)
+        try:
+            more = wire.auth_password(user, password, fallback=False)
+        except paramiko.BadAuthenticationType as error:
+            if "keyboard-interactive" not in error.allowed_types:
+                raise
+            more = wire.auth_interactive(user, lambda _title, _text, fields: [password for _ in fields])
     except (paramiko.SSHException, EOFError, OSError) as error:
         return _told(wire, error)
     return f"taken, but the host also wants {', '.join(more)}" if more else None

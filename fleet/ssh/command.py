@@ -26,8 +26,9 @@ class Cmd:
 
     def line(self) -> str:
         """The command as one line for the remote shell. Nothing else in `fleet` makes shell text from values."""
-        command = shlex.join(self.argv)
-        return command if self.cwd is None else f"cd {shlex.quote(self.cwd)} && exec {command}"
+        # Without exec some login shells stay behind as one more process.
+        command = f"exec {shlex.join(self.argv)}"
+        return command if self.cwd is None else f"cd {shlex.quote(self.cwd)} && {command}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.errors import HostKeyRefused, Usage
+from fleet.ssh.configfile import matches
 from fleet.ssh.configuration import effective
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.endpoint import Endpoint
@@ -108,7 +109,7 @@ def _without(path: Path, name: str) -> list[str]:
             continue
         number = int(entry.where.rpartition(":")[2]) - 1
         others = [] if entry.names.startswith("|") else [one for one in entry.names.split(",") if one.lower() != name]
-        if any("*" in one or "?" in one for one in others):
+        if matches([one.lower() for one in others], name):
             raise Usage(
                 f"{entry.where} knows {name} with another key by a pattern: {entry.names}",
                 why="the line also speaks of other hosts, so it is not fleet's to change",

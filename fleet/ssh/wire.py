@@ -135,7 +135,8 @@ def read_key_file(path: Path, passphrase: str | None) -> paramiko.PKey:
     """A private key, with the certificate beside it if there is one. Raises OSError, ValueError, TypeError or
     SSHException for a file that is no key, or one that this passphrase does not open."""
     try:
-        return paramiko.PKey.from_path(path, passphrase)
+        # It hands the passphrase on as it is, and what it hands it to wants bytes.
+        return paramiko.PKey.from_path(path, cast(Any, passphrase.encode() if passphrase is not None else None))
     except UnknownKeyType as error:
         raise ValueError(f"keys of type {error.key_type} are not supported") from error
 

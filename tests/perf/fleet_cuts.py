@@ -28,6 +28,8 @@ FILES, SIZE = 150, 3 << 20
 #: Of ten cuts, so many are of this kind; a black hole costs the time in which a dead peer is noticed.
 MODES: tuple[Mode, ...] = ("close",) * 5 + ("rst",) * 4 + ("hole",)
 BUSY = 6
+#: Seconds for which the receiver of a connection that vanished without a word may hold the lock.
+LOCK_LIMIT = 60
 
 
 @dataclass
@@ -42,8 +44,8 @@ class Tally:
     traces: list[str] = field(default_factory=list)
     noticed: list[float] = field(default_factory=list)
     """Seconds that a deploy into a black hole took to give up."""
-    held: list[float] = field(default_factory=list)
-    """Seconds after a cut during which the next deploy was told that the lock is held."""
+    held: dict[str, list[float]] = field(default_factory=dict)
+    """By the kind of cut: seconds for which the lock was still held after it, in rounds where it was at all."""
 
 
 class Cutting:
@@ -91,22 +93,23 @@ class Cutting:
         if done.returncode == 1 or "Traceback" in done.stderr:
             self.tally.traces.append(f"{what}: {done.stderr[-500:]}")
         self._look(what, old, new)
-        self._again(what, new)
+        self._again(what, new, mode)
 
     def _look(self, what: str, *trees: dict[str, str]) -> None:
         if fault := self.host.fault(*trees):
             self.tally.faults.append(f"{what}: {fault}")
         self.tally.faults += [f"{what}: torn {torn}" for torn in self.host.torn_releases()]
 
-    def _again(self, what: str, new: dict[str, str]) -> None:
+    def _again(self, what: str, new: dict[str, str], mode: str) -> None:
         """The next deploy; the receiver of a connection that vanished may hold the lock for a while."""
-        started = time.monotonic()
+        started, held = time.monotonic(), 0.0
         while True:
             done = fleet("deploy", self.name, cwd=self.tree, expect=None)
-            waited = time.monotonic() - started
-            if done.returncode != BUSY or waited > 60:
+            if done.returncode != BUSY or held > LOCK_LIMIT:
                 break
-            self.tally.held.append(waited)
+            held = time.monotonic() - started
+        if held:
+            self.tally.held.setdefault(mode, []).append(held)
         if done.returncode != 0:
             self.tally.refused.append(f"{what}: the next deploy exits {done.returncode}: {done.stderr[-500:]}")
             # A host that is stuck would fail every later round for the same reason.
@@ -127,7 +130,8 @@ def report(sheet: Sheet, tally: Tally, count: int) -> None:
     sheet.count("next deploys that fail", len(tally.refused), count, at_most=0)
     sheet.count("leftovers after the next deploy", len(tally.leftovers), count, at_most=0)
     sheet.count("cut deploys that end in a trace", len(tally.traces), count, at_most=0)
-    sheet.number("next deploys told that the lock is held", len(tally.held), f"of {count}")
+    for mode, waits in sorted(tally.held.items()):
+        sheet.series(f"lock still held after {mode}", waits, "s", Target("max", at_most=LOCK_LIMIT))
     if tally.noticed:
         sheet.series("black hole: time to give up", tally.noticed, "s", Target("max", at_most=15))
     for line in [*tally.faults, *tally.refused, *tally.leftovers, *tally.traces]:

@@ -139,6 +139,7 @@ def measure_latency(sheet: Sheet, folder: Path, farm: Farm, lines: int) -> None:
     warm = [follower.arrived.get(timeout=30) for _ in range(RATE)]
     times = [follower.arrived.get(timeout=30) for _ in range(lines)]
     writer.end()
+    run.complete()
     status = follower.wait(30)
     taken = [(line.arrived - line.written) / 1e6 for line in times if line.written > warm[-1].arrived]
     sheet.series("latency of a followed line", taken, "ms", Target("p99", at_most=20))
@@ -165,6 +166,7 @@ def measure_drops(sheet: Sheet, folder: Path, farm: Farm, drops: int) -> None:
                 line = follower.arrived.get(timeout=60)
             resumed.append((line.arrived - dropped) / 1e9)
         writer.end()
+        run.complete()
         status = follower.wait(60)
         connections = proxy.connections
     sheet.series("goes on after a drop", resumed, "s", Target("max", at_most=2))

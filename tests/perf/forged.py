@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.remote.locks import SupervisorLock
-from hydra.runs import RunId, StateFile
+from hydra.runs import Exit, RunId, StateFile
 
 
 @dataclass(frozen=True)
@@ -14,12 +14,18 @@ class Forged:
     """A run directory and the lock that makes it live."""
 
     path: Path
+    state: StateFile
     lock: SupervisorLock
 
     @property
     def name(self) -> str:
         """The run id."""
         return self.path.name
+
+    def complete(self) -> None:
+        """The run ends well."""
+        self.state.enter("completed", exit=Exit(code=0))
+        self.lock.close()
 
 
 def forge_run(deploy_dir: Path, name: str) -> Forged:
@@ -28,4 +34,4 @@ def forge_run(deploy_dir: Path, name: str) -> Forged:
     (path / "log").mkdir(parents=True)
     state = StateFile(path / "state.json", path.name, 1)
     state.enter("running")
-    return Forged(path, SupervisorLock.take(str(path / "supervisor.lock"), attempt=1))
+    return Forged(path, state, SupervisorLock.take(str(path / "supervisor.lock"), attempt=1))

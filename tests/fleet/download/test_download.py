@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,22 @@ def test_too_little_space_is_said_before_anything_is_sent(host, tmp_path: Path) 
     with pytest.raises(Blocked, match="bytes free"):
         host.download(tmp_path / "to", ask=ask)
     assert not list((tmp_path / "to").iterdir())
+
+
+def test_a_disk_that_fills_up_is_said_and_nothing_incomplete_is_in_place(host, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(progress) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
+
+    try:
+        with pytest.raises(Blocked, match="File too large"):
+            host.download(tmp_path / "to", on_progress=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list((tmp_path / "to").rglob("*.safetensors"))
+    host.download(tmp_path / "to")
+    assert not list((tmp_path / "to").rglob("*.part"))
 
 
 def test_a_folder_that_cannot_be_written_is_a_usage_error(host, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def test_what_is_not_there_is_said(folder: Path) -> None:
 def test_an_output_that_the_kernel_cannot_copy_to_gets_the_same(folder: Path, tmp_path: Path) -> None:
     with (tmp_path / "out").open("ab") as out:
         argv = [sys.executable, "-c", PROGRAM, str(folder), "a b'c", "1", "8"]
-        subprocess.run(argv, stdout=out, stdin=subprocess.PIPE, check=True)
+        with subprocess.Popen(argv, stdout=out, stdin=subprocess.PIPE) as process:
+            assert process.wait(20) == 0, "its stdin is still open"
     assert (tmp_path / "out").read_bytes() == b"fleet-range 0 8\n12345678"
 
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fleet.release import Deployed, Tree, deploy, scan
 from fleet.ssh import Cmd, Deadline, Transport
 from tests.farm.local import LocalTransport
 
+#: For tests that ask git: the program is enough, whatever this copy of the sources is.
+needs_git = pytest.mark.skipif(
+    shutil.which("git") is None, reason="no git on this machine (Debian and Ubuntu: apt-get install git)"
+)
 GIT = ("git", "-c", "user.name=tester", "-c", "user.email=tester@localhost", "-c", "commit.gpgsign=false")
 #: Content of a file: its bytes, and whether it can be executed; or the target of a link.
 Content = bytes | tuple[bytes, bool] | str

@@ -10,9 +10,9 @@ import pytest
 
 from fleet.errors import Usage
 from fleet.release import Tree, scan
-from tests.fleet.release.places import Host, git, repository, seen, write
+from tests.fleet.release.places import Host, git, needs_git, repository, seen, write
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = needs_git
 
 
 def test_a_clean_tree_and_its_commit_have_one_id(look: Callable[..., Tree], project: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from fleet.errors import RemoteFailed, Unreachable, Unverified
 from fleet.release import Tree, plan_deploy, rollback, scan
-from fleet.release.deploying import prepared
 from fleet.release.script import receive_command
+from fleet.release.steps import prepared
 from tests.fleet.release.places import Host, PlainTransport, seen, soon, write
 from tests.fleet.release.wires import FailingTransport, Failure
 
@@ -127,7 +127,8 @@ def test_a_damaged_release_is_made_anew(host: Host, old: Tree, fresh: Tree) -> N
     (damaged / "extra").write_bytes(b"1")
     done = host.deploy(old)
     assert done.action == "uploaded"
-    assert done.warnings[0].startswith(f"release {old.release} on the host was damaged and is sent again: ")
+    (warning,) = done.warnings
+    assert warning.startswith(f"release {old.release} on the host was damaged and is sent again: ")
     whole(host, old)
     assert host.left() == []
 

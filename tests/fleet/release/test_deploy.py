@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fleet.errors import Blocked, RemoteFailed, Usage
-from fleet.release import Limits, Tree, deploy, plan_deploy, scan
+from fleet.release import Limits, Tree, deploy, plan_deploy, prune, releases, rollback, scan
 from fleet.ssh import Cmd, Deadline, Result
+from tests.farm.fakes import tool
 from tests.fleet.release.places import (
     ODD,
     Host,
@@ -20,12 +22,13 @@ from tests.fleet.release.places import (
     digest_of_everything,
     folders,
     git,
+    needs_git,
     seen,
     soon,
     write,
 )
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = needs_git
 
 
 class Counting(PlainTransport):
@@ -232,6 +235,26 @@ def test_a_dry_run_changes_nothing(host: Host, look: Callable[..., Tree], projec
     assert (step.what, step.files, step.bytes) == (f"nothing: release {tree.release} is there", 0, 0)
 
 
+class Greeting(PlainTransport):
+    """A host whose login script greets everybody."""
+
+    def _start(self, cmd: Cmd) -> subprocess.Popen[bytes]:
+        return super()._start(Cmd(("sh", "-c", 'echo "current users: 3"; echo; exec "$@"', "rc", *cmd.argv)))
+
+
+def test_a_greeting_is_not_an_answer(host: Host, look: Callable[..., Tree], project: Path) -> None:
+    host.transport = Greeting(host.home)
+    first = look()
+    host.deploy(first)
+    (project / "README.md").write_bytes(b"2")
+    second = look()
+    assert host.deploy(second).previous == first.release
+    assert host.deploy(second).action == "noop"
+    assert rollback(host.transport, host.deploy_dir, deadline=soon()).release == first.release
+    assert len(releases(host.transport, host.deploy_dir, deadline=soon())) == 2
+    assert len(prune(host.transport, host.deploy_dir, keep=1, deadline=soon()).kept) == 1
+
+
 def test_progress_counts_every_byte(host: Host, tree: Tree) -> None:
     told: list[tuple[int, int]] = []
     done = host.deploy(tree, on_progress=lambda sent, total: told.append((sent, total)))
@@ -255,8 +278,6 @@ def test_a_read_only_deploy_dir_is_reported(host: Host, tree: Tree) -> None:
 
 def test_a_disk_that_is_too_small_is_not_filled(place: Path, tree: Tree) -> None:
     small = 'echo "Filesystem 1024-blocks Used Available Capacity Mounted on"\necho "/dev/a b 100 90 10 90% /x y"\n'
-    from tests.farm.fakes import tool
-
     host = Host(place / "home", options={"path": f"{tool(place / 'bin', 'df', small)}:/usr/bin:/bin"})
     with pytest.raises(Blocked, match=r"0.0 MiB free in .*/home/fleet/hydra, this deploy wants 0.1 MiB"):
         host.deploy(tree)

@@ -17,7 +17,7 @@ from fleet.release import Tree, scan
 from fleet.release.entry import Entry
 from fleet.release.links import leaves_tree
 from fleet.release.manifest import checksums, parse, render
-from tests.fleet.release.places import ODD, git, write
+from tests.fleet.release.places import ODD, git, needs_git, write
 
 part = st.sampled_from(ODD) | st.binary(min_size=1, max_size=8).filter(
     lambda name: name not in (b".", b"..", b".git", b".fleet") and not set(name) & set(b"/\0\n\r")
@@ -66,7 +66,7 @@ def test_the_manifest_is_the_one_that_is_documented(place: Path) -> None:
     ]
 
 
-@pytest.mark.needs("git")
+@needs_git
 def test_time_user_and_place_are_not_in_the_id(look: Callable[..., Tree], project: Path, place: Path) -> None:
     before = look()
     commit = before.provenance.commit
@@ -94,7 +94,7 @@ def test_content_mode_name_and_kind_are(place: Path) -> None:
     assert len(ids) == 5
 
 
-@pytest.mark.needs("git")
+@needs_git
 def test_commit_dirt_and_patch_are_recorded(look: Callable[..., Tree], project: Path, place: Path) -> None:
     clean = look().provenance
     assert (clean.commit, clean.dirty, clean.patch) == (git(project, "rev-parse", "HEAD"), False, b"")
@@ -112,7 +112,7 @@ def test_commit_dirt_and_patch_are_recorded(look: Callable[..., Tree], project: 
     assert (project / "README.md").read_bytes() == b"# Changed\n\xff"
 
 
-@pytest.mark.needs("git")
+@needs_git
 def test_a_repository_without_a_commit_can_be_deployed(place: Path) -> None:
     (place / "p").mkdir()
     git(place / "p", "init", "--quiet")

@@ -13,9 +13,9 @@ import pytest
 from fleet.errors import Usage
 from fleet.release import Tree, scan
 from fleet.release.hashing import hash_file
-from tests.fleet.release.places import git, repository, write
+from tests.fleet.release.places import git, needs_git, repository, write
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = needs_git
 
 
 def names(tree: Tree) -> set[str]:

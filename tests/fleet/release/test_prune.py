@@ -11,10 +11,10 @@ import pytest
 
 from fleet.errors import Busy
 from fleet.release import Prunable, Pruned, Tree, prune
-from tests.fleet.release.places import Host, digest_of_everything, soon, write
+from tests.fleet.release.places import Host, digest_of_everything, needs_git, soon, write
 from tests.fleet.release.test_sharing import live_run
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = needs_git
 DAY = 86_400
 
 

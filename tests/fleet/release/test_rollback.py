@@ -12,9 +12,9 @@ import pytest
 
 from fleet.errors import NotFound, Unverified, Usage
 from fleet.release import Tree, releases, rollback
-from tests.fleet.release.places import Host, git, soon, write
+from tests.fleet.release.places import Host, git, needs_git, soon, write
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = needs_git
 
 
 @pytest.fixture

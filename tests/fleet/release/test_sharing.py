@@ -16,9 +16,9 @@ from fleet.errors import Busy, Unverified
 from fleet.release import Deployed, Tree, plan_deploy, releases, rollback, scan
 from fleet.ssh import Cmd, Deadline, Result
 from tests.farm.fakes import tool
-from tests.fleet.release.places import Host, PlainTransport, digest_of_everything, seen, soon, write
+from tests.fleet.release.places import Host, PlainTransport, digest_of_everything, needs_git, seen, soon, write
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = needs_git
 
 
 class Waiting(PlainTransport):

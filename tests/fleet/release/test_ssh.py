@@ -17,9 +17,9 @@ from fleet.release import Deployed, Tree, scan
 from fleet.ssh import Endpoint, Pool, SshTransport, Watchdog
 from tests.farm.hosts import FarmHost
 from tests.farm.proxy import Mode, Proxy
-from tests.fleet.release.places import Host, seen, write
+from tests.fleet.release.places import Host, needs_git, seen, write
 
-pytestmark = pytest.mark.needs("sshd", "git")
+pytestmark = [pytest.mark.needs("sshd"), needs_git]
 #: Cuts of each mode; the nightly table counts 1,000 in all.
 CUTS = 3
 #: What the handshake and the inspection take upwards, roughly: cuts begin there, since the other rooms test those.

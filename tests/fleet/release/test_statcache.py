@@ -11,7 +11,7 @@ import pytest
 
 from fleet.release import Tree, scan
 from fleet.release import hashing as hashing_module
-from fleet.release.statcache import StatCache, settled
+from fleet.release.statcache import StatCache, settled, stamp_of
 from tests.fleet.release.places import write
 
 
@@ -81,6 +81,13 @@ def test_every_kind_of_change_is_seen(old: Callable[[], Tree], hashed: list[byte
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert old().digest != first.digest
     assert hashed == [b"a"], "the change time tells what the modification time hides"
+
+
+def test_all_four_marks_of_a_file_count(place: Path) -> None:
+    write(place, {"a": b"12345"})
+    status = (place / "a").stat()
+    marks = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    assert stamp_of(status) == b"%d %d %d %d" % marks
 
 
 def test_what_is_gone_is_forgotten(old: Callable[[], Tree], place: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from fleet.errors import RemoteFailed
 from fleet.release import Tree, prune, releases, rollback
 from tests.farm.fakes import tool
-from tests.fleet.release.places import Host, seen, soon, write
+from tests.fleet.release.places import Host, needs_git, seen, soon, write
 
 REFUSE = 'echo "$0: unrecognized option: $*" >&2; exit 1'
 #: What old busybox tools do not know. `real` is the system's program.
@@ -49,15 +49,23 @@ def no_links() -> str:
     )
 
 
+def shell(folder: Path, name: str) -> Path:
+    """A folder in which `sh` is another shell."""
+    folder.mkdir()
+    (folder / "sh").symlink_to(f"/bin/{name}")
+    return folder
+
+
 #: Hosts whose tools know little -> the folder to put first on their PATH.
 KNOWS: dict[str, Callable[[Path], Path]] = {
     "busybox": busybox,
+    "bash as sh": lambda place: shell(place, "bash"),
     "no hard links": lambda place: tool(place, "cp", no_links()),
     "no copies": lambda place: tool(place, "cp", "exit 1\n"),
 }
 
 
-@pytest.mark.needs("git")
+@needs_git
 @pytest.mark.parametrize("kind", [*LACKS, *KNOWS])
 def test_a_host_without_some_tools(
     place: Path, look: Callable[..., Tree], project: Path, kind: str, path_without: Callable[..., str]

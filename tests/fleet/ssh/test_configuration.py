@@ -1,4 +1,4 @@
-"""OpenSSH's configuration: our own reading of it equals `ssh -G` on thirty files, and the program is asked if it must."""
+"""OpenSSH's configuration: our own reading equals `ssh -G` on thirty files, and the program is asked if it must."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CASES = {
     "an include": "Include {folder}/more/*.conf\nHost box\n  User late\n",
     "an include in a host": "Host other\n  Include {folder}/more/a.conf\nHost box\n  Include {folder}/more/b.conf\n",
     "match": "Match host box user ada\n  Port 24\nMatch originalhost b* !user ada\n  Port 25\nMatch all\n  User ada\n",
-    "match after a name": "Host box\n  HostName 192.0.2.7\nMatch host 192.0.2.*\n  User ada\nMatch !host box\n  Port 24\n",
+    "match after a name": "Host box\n  HostName 192.0.2.7\nMatch host 192.*\n  User ada\nMatch !host box\n  Port 9\n",
     "revoked keys": "RevokedHostKeys ~/.ssh/revoked\n",
     "other keywords": "ForwardAgent yes\nLocalForward 1 host:2\nSendEnv LANG LC_*\nServerAliveInterval 5\nUser ada\n",
 }
@@ -110,7 +110,7 @@ def test_our_reading_equals_openssh(
 
 def test_there_are_thirty_files() -> None:
     assert len(CASES) >= 30
-    assert len({text for text in CASES.values()}) == len(CASES)
+    assert len(set(CASES.values())) == len(CASES)
 
 
 def test_openssh_is_not_asked_about_hosts_that_the_files_do_not_mention(
@@ -202,7 +202,7 @@ def test_the_way_over_hops(tmp_path: Path) -> None:
 
 def test_a_way_in_a_circle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Usage, match="more than 8 hosts"):
-        route(box(tmp_path, "Host *\n  ProxyJump gate\n"))
+        route(box(tmp_path, "Host box b\n  ProxyJump a\nHost a\n  ProxyJump b\n"))
 
 
 def test_openssh_agrees_on_what_a_file_says(tmp_path: Path) -> None:
