@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -16,13 +17,19 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from fleet.cli.commands import COMMANDS, Entry
+from fleet.cli.conversion import converted_plainly
 from fleet.cli.ending import Ended
-from fleet.cli.envelope import failure
+from fleet.cli.envelope import complaint, failure
 from fleet.cli.options import Invocation, split
 from hydra.errors import HydraError
 
 INTERRUPTED: Final = 130
+#: What a shell shows of a program that SIGPIPE ended: nobody reads on, as after `fleet runs | head`.
+_NOBODY_READS: Final = 141
 _USAGE: Final = 2
+_BUG: Final = 1
+#: What the parser of arguments raises; typer has no public name for the base of its errors.
+_Refused: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 _HELP: Final = """Train on hosts that you reach over SSH. Without a command: an overview of hosts and live runs.
 
 Hosts are described in fleet.json (`fleet config example` prints one). The options below may stand before or after the
@@ -50,7 +57,7 @@ def loaded(name: str, entry: Entry) -> Any:
     else:
         application = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         application.command(name)(guarded(module.command))
-    command = get_command(application)
+    command = converted_plainly(get_command(application))
     command.name = name
     return command
 
@@ -60,26 +67,31 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
+        context: typer.Context = next((value for value in args if isinstance(value, typer.Context)), options.get("ctx"))
         try:
             return function(*args, **options)
         except HydraError as error:
-            context: typer.Context | None = next((value for value in args if isinstance(value, typer.Context)), None)
-            context = context or options.get("ctx")
-            invocation: Invocation = context.obj if context is not None else Invocation()
-            command = context.info_name if context is not None else None
-            _tell(error, command or "fleet", invocation)
+            invocation: Invocation = context.obj
+            if invocation.json:
+                typer.echo(failure(_name(context), [error]))
+            typer.echo(f"{type(error).__name__}: {error}", err=True)
             raise Ended(error.exit_code) from None
         except KeyboardInterrupt:
+            if context.obj.json:
+                typer.echo(complaint(_name(context), INTERRUPTED, "interrupted", "interrupted", "run it again"))
             typer.echo("interrupted", err=True)
             raise Ended(INTERRUPTED) from None
+        except BrokenPipeError:
+            # What is still buffered has no reader either, and would complain once more at the end of the process.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Ended(_NOBODY_READS) from None
 
     return call
 
 
-def _tell(error: HydraError, command: str, invocation: Invocation) -> None:
-    if invocation.json:
-        typer.echo(failure(command, [error]))
-    typer.echo(f"{type(error).__name__}: {error}", err=True)
+def _name(context: typer.Context) -> str:
+    """The name of a command in its JSON: `config check` for `fleet config check`."""
+    return context.command_path.partition(" ")[2] or "overview"
 
 
 def application() -> typer.Typer:
@@ -102,22 +114,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line and exit with its code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     ours, rest = split(given)
-    if "-vv" not in ours:
-        sys.excepthook = _bug
+    as_json, name = "--json" in ours, next((word for word in ours if word in COMMANDS), "overview")
+    if not traced(ours):
+        sys.excepthook = functools.partial(_bug, name if as_json else None)
     try:
-        get_command(application())(args=ours, prog_name="fleet", obj=rest)
-    except SystemExit as ending:
-        # Said by the parser on stderr, before any command could answer in JSON.
-        if ending.code == _USAGE and "--json" in ours and not isinstance(ending, Ended):
-            typer.echo(failure("fleet", [], usage="the command line was not understood; stderr says why"))
-        raise
+        code = converted_plainly(get_command(application()))(
+            args=ours, prog_name="fleet", obj=rest, standalone_mode=False
+        )
+    except _Refused as error:
+        error.show()  # type: ignore[attr-defined]
+        if as_json:
+            words = error.format_message()  # type: ignore[attr-defined]
+            typer.echo(complaint(name, _USAGE, "usage", words, f"fleet {name} --help"))
+        raise Ended(_USAGE) from None
+    except typer.Abort:
+        # A question that was answered with the end of the input, or with Control-C.
+        typer.echo("interrupted", err=True)
+        raise Ended(INTERRUPTED) from None
+    raise Ended(code)
 
 
-def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say in one line what broke; Python then exits with 1."""
-    typer.echo(
-        f"a bug in fleet: {kind.__name__}: {error}\nrun it again with -vv for the trace, and report it", err=True
-    )
+def traced(arguments: Sequence[str]) -> bool:
+    """Whether the options ask for traces of bugs: -vv, or -v twice."""
+    short = "".join(word[1:] for word in arguments if word.startswith("-") and not word.startswith("--"))
+    return short.count("v") + arguments.count("--verbose") > 1
+
+
+def _bug(json_of: str | None, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say in one line what broke, in JSON too if that was asked of a command; Python then exits with 1."""
+    what = f"a bug in fleet: {kind.__name__}: {error}"
+    if json_of is not None:
+        typer.echo(complaint(json_of, _BUG, "bug", what, "run it again with -vv for the trace, and report it"))
+    typer.echo(f"{what}\nrun it again with -vv for the trace, and report it", err=True)
 
 
 def _print_version(wanted: bool) -> None:
@@ -155,6 +183,8 @@ def _options(
         config, as_json, dry_run, yes, quiet, verbose, not no_color, timeout, jobs, tuple(ctx.obj or ())
     )
     if ctx.invoked_subcommand is None:
+        if ctx.obj.rest:
+            ctx.fail(f"the overview takes nothing after --, and got {shlex.join(ctx.obj.rest)}")
         overview = importlib.import_module("fleet.cli.overview")
         guarded(overview.command)(ctx, watch)
     elif watch is not None:

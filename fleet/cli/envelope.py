@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -19,12 +19,14 @@ def envelope(command: str, data: Any, errors: Sequence[HydraError] = ()) -> str:
     return _text(command, data, [problem(error) for error in errors])
 
 
-def failure(command: str, errors: Sequence[HydraError], *, usage: str = "") -> str:
-    """The object of a command that has nothing but errors; `usage` is said when the parser itself refused."""
-    problems = [problem(error) for error in errors]
-    if usage:
-        problems.append({"host": None, "code": 2, "kind": "usage", "message": usage, "hint": "fleet --help"})
-    return _text(command, None, problems)
+def failure(command: str, errors: Sequence[HydraError]) -> str:
+    """The object of a command that has nothing but errors."""
+    return _text(command, None, [problem(error) for error in errors])
+
+
+def complaint(command: str, code: int, kind: str, message: str, hint: str) -> str:
+    """The object of a command that ended for a reason which is no HydraError."""
+    return _text(command, None, [{"host": None, "code": code, "kind": kind, "message": message, "hint": hint}])
 
 
 def problem(error: HydraError) -> dict[str, Any]:
@@ -52,8 +54,9 @@ def plain(value: Any) -> Any:
 
 
 def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass, or what it says itself that programs get of it."""
     shaped = getattr(value, "to_json", None)
-    return dict(shaped()) if shaped is not None else asdict(value)
+    return dict(shaped()) if shaped is not None else {one.name: getattr(value, one.name) for one in fields(value)}
 
 
 def _text(command: str, data: Any, errors: list[dict[str, Any]]) -> str:

@@ -27,9 +27,10 @@ def show_hosts(invocation: Invocation, report: Report[HostReport]) -> None:
     if runs:
         write("")
         table(invocation, _RUNS, runs, right=_RUNS[3:])
+    hints = {error.host: f"; {error.fix}: {error.example}" for error in report.errors}
     for row in rows:
         if row.reason:
-            remark(invocation, f"{row.name}: {row.reason}")
+            remark(invocation, f"{row.name}: {row.reason}{hints.get(row.name, '')}")
         for finding in row.health:
             if finding.state != "healthy":
                 remark(invocation, f"{row.name}: {finding.state}: {finding.evidence}")

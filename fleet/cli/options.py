@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,8 @@ class Invocation:
     """What followed `--`: a remote command or arguments of the trainer, never interpreted here."""
 
 
-_FLAGS: Final = frozenset(
-    {"--json", "--dry-run", "--yes", "-y", "--quiet", "-q", "--verbose", "-v", "-vv", "--no-color"}
-)
+_FLAGS: Final = frozenset({"--json", "--dry-run", "--yes", "--quiet", "--verbose", "--no-color"})
+_SHORT: Final = re.compile(r"-[yqv]+")
 _VALUES: Final = frozenset({"--config", "--timeout", "--jobs"})
 
 
@@ -45,7 +45,7 @@ def split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
         if argument in _VALUES and position + 1 < end:
             front += arguments[position : position + 2]
             position += 1
-        elif argument in _FLAGS or argument.partition("=")[0] in _VALUES:
+        elif argument in _FLAGS or _SHORT.fullmatch(argument) or argument.partition("=")[0] in _VALUES:
             front.append(argument)
         else:
             others.append(argument)

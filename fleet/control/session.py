@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
 
 from fleet.agent import Agent
 from fleet.control.endpoints import endpoint
@@ -16,8 +16,11 @@ from fleet.control.report import Report
 from fleet.errors import FleetError
 from fleet.inventory import Instance, Inventory, Purpose, Targets, find, load, resolve
 from fleet.redaction import Redactor
-from fleet.ssh import Cmd, Deadline, Pool, Transport, fan_out
+from fleet.ssh import Cmd, Deadline, Endpoint, Pool, Transport, fan_out
 from fleet.workspace import AuditRecord, LogCache, Workspace
+
+if TYPE_CHECKING:
+    from fleet.ssh.trust import Presented
 
 T = TypeVar("T")
 #: Seconds to write one line into the audit log of a host.
@@ -119,6 +122,16 @@ class Session:
     def _connect(self, name: str) -> None:
         with contextlib.suppress(FleetError):
             self._pool.get(name, self.deadline(_CONNECT))
+
+    def presented(self, endpoint: Endpoint, deadline: Deadline) -> Presented:
+        """The key that a host shows; nothing is said about the user."""
+        return self._pool.presented(endpoint, deadline)
+
+    def enter(self, name: str, cmd: Cmd | None) -> int:
+        """Give the user a shell on a host, or run one command with their own terminal; its status."""
+        from fleet.ssh.terminal import enter
+
+        return enter(self._pool, self.endpoints[name], cmd, self.deadline(_CONNECT))
 
     def agent(self, name: str, deadline: Deadline) -> Agent:
         """The agent of a host."""

@@ -16,7 +16,7 @@ from typing import Final
 from fleet.download.folder import Folder
 from fleet.download.listing import Ask, Listing, RemoteFile, Skipped, list_run
 from fleet.download.receiving import Range, Receiver, ShortRange, Splitter
-from fleet.errors import Blocked, FleetError, NotFound, RemoteFailed, Unreachable, Unverified, Usage
+from fleet.errors import Blocked, DeadlinePassed, FleetError, NotFound, RemoteFailed, Unreachable, Unverified, Usage
 from fleet.ssh import Cmd, Deadline, Transport
 from fleet.ssh.backoff import Backoff
 
@@ -173,7 +173,9 @@ class _Transfer:
             before = self.received
             try:
                 self._receive_some(left)
-            except Unreachable:
+            except (Unreachable, DeadlinePassed):
+                # A deadline of one attempt, unless all of the time is over.
+                self._deadline.check(f"downloading {self._listing.run}")
                 if self.received > before:
                     backoff.reset()
                     fruitless = 0

@@ -68,7 +68,9 @@ class Follower:
                     yield from self._weigh(transport.name, self._ask(transport))
                 if not self._finished():
                     yield from self._session(transport)
-            except Unreachable as error:
+            except (Unreachable, DeadlinePassed) as error:
+                # A deadline of one attempt, unless all of the time is over.
+                self._deadline.check(f"following {self._place.path}")
                 self._question = None
                 delay = self._backoff.next()
                 yield Reconnecting(error.what, delay)

@@ -42,7 +42,8 @@ def follow(
     `last_lines` gives a position near the end. Setting `stop` ends the iteration within about 0.2 s.
 
     The last record is Ended, LostRun or Vanished, unless it was stopped. Raises Usage for a position behind the end of
-    the log, DeadlinePassed, and whatever `connect` and `state_of` raise, but for Unreachable, which is retried.
+    the log, DeadlinePassed, and whatever `connect` and `state_of` raise, but for Unreachable and deadlines of their
+    own, after which it goes on.
     """
     place = Place("log", f"{run_dir}/log", python)
     following = Follower(connect, place, FrameFramer(cursor), state_of, stop, deadline, quiet)

@@ -77,7 +77,6 @@ def _identity(launch: Launch, files: RunFiles, attempt: int) -> dict[str, str]:
         "FLEET_ATTEMPT": str(attempt),
         "FLEET_NODE_RANK": str(launch.node_rank),
         "FLEET_RUN_DIR": files.path,
-        # Byte code goes to the run: a release is never written to.
         # Nothing is written beside the release's sources, and the byte code that packages bring is used: a cache of the
         # run's own would compile all of torch again at every start.
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -8,7 +8,7 @@ from fleet.errors import AuthenticationFailed
 from fleet.ssh.configuration import Settings
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.endpoint import Endpoint
-from fleet.ssh.failures import unreachable
+from fleet.ssh.failures import lost, unreachable
 from fleet.ssh.keys import KeyRing
 from fleet.ssh.wire import Wire, paramiko
 
@@ -33,6 +33,8 @@ def sign_in(wire: Wire, endpoint: Endpoint, settings: Settings, ring: KeyRing, d
         if reason is None:
             return
         tried.append(f"{offer.label}: {reason}")
+        if not wire.is_active() and not wire.farewell:
+            raise lost(endpoint, wire.link.failure, begun=True)
         if reason != _REFUSED:
             break
     if ring.ask_password is not None and wire.is_active():
@@ -80,7 +82,7 @@ def _told(wire: Wire, error: Exception | None) -> str:
     if isinstance(error, paramiko.BadAuthenticationType):
         return f"the host does not take it, only {', '.join(error.allowed_types)}"
     if not wire.is_active():
-        return f"the host ended the connection{f' ({error})' if error and str(error) else ''}"
+        return f"the host ended the connection: {wire.farewell or error}"
     return _REFUSED if error is None or isinstance(error, paramiko.AuthenticationException) else str(error)
 
 

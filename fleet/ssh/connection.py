@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from fleet.errors import FleetError
+from fleet.errors import DeadlinePassed, FleetError
 from fleet.ssh.command import Cmd, Result
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.endpoint import Endpoint
@@ -100,6 +100,7 @@ class SshTransport:
             # Who waited here while another thread failed would only fail in the same way, one after the other.
             if self._failure is not None and self._failure[0] >= asked:
                 raise self._failure[1]
+            deadline.check(f"connecting to {self.name}")
             return self._reopened(deadline)
         finally:
             self._opening.release()
@@ -108,11 +109,11 @@ class SshTransport:
         if self._opened is not None:
             self._opened.retire()
             self._opened = None
-        started = time.monotonic()
         try:
             wire = Opening(self.endpoint, self._through).sign_in(self._ring, deadline)
         except FleetError as error:
-            self._failure = (started, error)
+            # That one caller had little time says nothing to the others.
+            self._failure = None if isinstance(error, DeadlinePassed) else (time.monotonic(), error)
             raise
         from fleet.ssh.opened import Opened
 

@@ -29,6 +29,8 @@ EXCHANGE = 15.0
 #: Seconds before the second, third and fourth attempt, drawn from these ranges. A server drops connections that come
 #: all at once (MaxStartups), so they must not come back all at once.
 _WAITS = ((0.02, 0.2), (0.1, 0.6), (0.3, 1.2))
+#: A refusal that took longer than this many seconds is no sudden rush.
+_AT_ONCE = 5.0
 #: Opens a stream from a hop to an address: hop, host, port, deadline.
 Tunnel = Callable[[Endpoint, str, int, Deadline], Link]
 
@@ -77,7 +79,7 @@ class Opening:
 
     def _greeted(self, settings: Settings, algorithms: tuple[str, ...], deadline: Deadline) -> tuple[Wire, HostKey]:
         """Connect and exchange keys; again, if the server dropped us before it said anything."""
-        waits = list(_WAITS)
+        waits, began = list(_WAITS), time.monotonic()
         while True:
             link = self._way(settings, deadline)
             # Here, so that the library is loaded while the server prepares its side.
@@ -88,7 +90,8 @@ class Opening:
                 return wire, self._exchange(wire, deadline)
             except Unreachable:
                 wire.end()
-                if wire.greeted or not waits or deadline.passed():
+                # A server that is busy drops us at once. One that kept us waiting would do so again.
+                if wire.greeted or not waits or deadline.passed() or time.monotonic() - began > _AT_ONCE:
                     raise
             except BaseException:
                 wire.end()

@@ -28,6 +28,9 @@ class RemoteOutput:
                 yield data
             else:
                 self._errors.append(data)
+        # The end of the output is not the end of the command if the connection was lost.
+        if not self._session.closed:
+            self._session.status()
 
     def result(self) -> Result:
         """Status and stderr, once stdout has ended; what is left of stdout is dropped."""

@@ -83,6 +83,8 @@ class Wire(paramiko.Transport):
         self.name = f"ssh {name}"
         self.link = link
         self._algorithms = algorithms
+        self.farewell = ""
+        """What the server said when it ended the connection, if it said anything."""
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
@@ -120,6 +122,12 @@ class Wire(paramiko.Transport):
         request.add_string(line.encode("utf-8", "surrogateescape"))
         _Transport._send_user_message(self, request)
         return inbox
+
+    def _parse_disconnect(self, message: paramiko.Message) -> None:
+        """The server says why it ends the connection; paramiko only logs it."""
+        message.get_int()
+        self.farewell = message.get_text().strip()
+        self.link.failure = self.link.failure or f"the host says: {self.farewell}"
 
     def _ask_alive(self) -> None:
         """Called by the reading thread, which must not wait for the end of a key exchange that it drives itself."""

@@ -27,9 +27,10 @@ from tests.farm.proxy import Proxy
 from tests.farm.sshd import Farm
 from tests.perf.host_runs import HostRuns, Run, code_of, eventually
 from tests.perf.measuring import Sheet, parser, seeded
-from tests.perf.programs import scratch
+from tests.perf.programs import answer, fleet, scratch
+from tests.perf.projects import Project
 
-BUSY = 6
+BUSY, INCOMPLETE = 6, 12
 #: What a trainer does, with how many ranks, and what is killed before the stop.
 MATRIX = (
     ("good", 1, None),
@@ -48,21 +49,19 @@ MATRIX = (
 
 
 def measure_simultaneous(sheet: Sheet, folder: Path, farm: Farm, count: int) -> None:
-    """Many controllers want the same host at once."""
-    runs = HostRuns(folder / "simultaneous", farm)
-    wanted = [runs.prepare("good") for _ in range(count)]
+    """Many `fleet train` want the same host at once."""
+    project = Project(folder / "simultaneous", farm)
     started = time.perf_counter()
-    controllers = [runs.controller(run) for run in wanted]
-    said = [controller.communicate(timeout=300) for controller in controllers]
+    controllers = [project.train() for _ in range(count)]
+    said = [controller.communicate(timeout=600) for controller in controllers]
     taken = time.perf_counter() - started
     codes = Counter(controller.returncode for controller in controllers)
-    winners = [run for run, controller in zip(wanted, controllers, strict=True) if controller.returncode == 0]
-    alive = [run for run in wanted if runs.supervisors(run)]
-    named = sum(bool(winners) and winners[0].id in err for _, err in said)
-    for run in wanted:
-        runs.clear(run)
-    if set(codes) - {0, BUSY}:
-        print(*(err for _, err in said if err), sep="\n", file=sys.stderr)
+    alive = project.live()
+    named = sum(len(alive) == 1 and alive[0] in err for _, err in said)
+    project.clear()
+    for controller, (_, err) in zip(controllers, said, strict=True):
+        if controller.returncode not in (0, BUSY):
+            print(err, file=sys.stderr)
     sheet.count("simultaneous starts that succeeded", codes[0], count, at_most=1, at_least=1)
     sheet.count("simultaneous starts refused with 6", codes[BUSY], count, at_least=count - 1)
     sheet.count("live runs after simultaneous starts", len(alive), count, at_most=1, at_least=1)
@@ -82,12 +81,12 @@ def measure_stops(sheet: Sheet, folder: Path, farm: Farm, count: int) -> None:
         if killed is not None:
             kill(runs, run, killed)
         started = time.perf_counter()
-        answer = runs.call("stop", {"deploy_dir": "~/fleet/hydra", "run": run.id, "grace": 1.0, "kill": False})
+        done = fleet("stop", "h0", "--run", run.id, "--grace", "1", "--json", cwd=runs.project, expect=None)
         times.append(time.perf_counter() - started)
         if left := runs.left(run):
             survivors.append(f"{what}: {[(one.pid, one.argv()) for one in left]}")
-        if problem := unproven(answer, run, behaviour, killed):
-            unexplained.append(f"{what}: {problem}: {json.dumps(answer)}")
+        if problem := unproven(done, run, behaviour, killed):
+            unexplained.append(f"{what}: {problem}: {done.stdout} {done.stderr}")
         runs.clear(run)
     for line in [*survivors, *unexplained]:
         print(line, file=sys.stderr)
@@ -117,17 +116,20 @@ def kill(runs: HostRuns, run: Run, which: str) -> None:
         found.end(signal.SIGKILL)
 
 
-def unproven(answer: dict[str, object], run: Run, behaviour: str, killed: str | None) -> str | None:
-    """What is wrong with what a stop says about the checkpoint: it must be there if claimed, and claimed if there."""
-    claimed = answer.get("checkpoint")
-    step = claimed.get("step") if isinstance(claimed, dict) and claimed.get("verified") else None
+def unproven(done: subprocess.CompletedProcess[str], run: Run, behaviour: str, killed: str | None) -> str | None:
+    """What is wrong with what a stop says: a checkpoint must be there if claimed, claimed if there, missed if not."""
+    if done.returncode not in (0, INCOMPLETE):
+        return f"it exits {done.returncode}"
+    [told] = answer(done)["h0"]
+    claimed = told["checkpoint"] or {}
+    step = claimed.get("step") if claimed.get("verified") else None
     there = [path.parent.name for path in (run.path / "checkpoints").glob("step-*/COMPLETE.json")]
     if step is not None and f"step-{step}" not in there:
         return f"it claims step {step}, and there are {there}"
     if step is None and behaviour != "deaf" and killed is None:
         return f"the trainer saved {there}, and no checkpoint is proven"
-    if step is None and not isinstance(answer.get("steps_lost"), int):
-        return "no checkpoint is proven, and no lost steps are told"
+    if step is None and (done.returncode != INCOMPLETE or not told["steps_lost"]):
+        return f"no checkpoint is proven, yet it exits {done.returncode} and says that {told['steps_lost']} are lost"
     return None
 
 
@@ -166,12 +168,37 @@ def measure_killed(sheet: Sheet, folder: Path, farm: Farm, count: int) -> None:
             if not eventually(partial(trains, run, step), 10):
                 lost.append(f"kill {number}: the run stands still at step {step}")
             runs.clear(run)
-    for line in [*wrong, *lost]:
+        trained = measure_killed_trains(Project(folder / "trains", farm, runs.host), count)
+    for line in [*wrong, *lost, *trained]:
         print(line, file=sys.stderr)
     sheet.number("controllers killed before the run directory was there", early, f"of {count}")
     sheet.count("runs with exactly one process tree", trees[1], count, at_least=count)
     sheet.count("starts after a kill that went wrong", len(wrong), count, at_most=0)
     sheet.count("runs that did not survive a dropped link", len(lost), count, at_most=0)
+    sheet.count("`fleet train` killed and repeated: other than one run", len(trained), count, at_most=0)
+
+
+def measure_killed_trains(project: Project, count: int) -> list[str]:
+    """`fleet train` killed at a random moment, then repeated: what was not one run in the end."""
+    started = time.perf_counter()
+    assert project.train().wait(120) == 0
+    span = time.perf_counter() - started
+    project.clear()
+    wrong = []
+    for number in range(count):
+        controller, moment = project.train(), random.uniform(0, span * 1.1)
+        time.sleep(moment)
+        controller.kill()
+        controller.communicate()
+        before = project.live()
+        again = project.train()
+        _, err = again.communicate(timeout=120)
+        after = project.live()
+        # A run that stands already is found busy; otherwise the second call starts the only one.
+        if again.returncode not in (0, BUSY) or len(after) != 1 or (before and before != after):
+            wrong.append(f"train {number} killed after {moment:.3f} s: {again.returncode} {before} {after} {err}")
+        project.clear()
+    return wrong
 
 
 VICTIM = """

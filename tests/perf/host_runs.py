@@ -74,7 +74,7 @@ class HostRuns:
             "nproc": nproc,
             "max_restarts": 0,
             "grace": grace,
-            "confirm_seconds": 10,
+            "confirm_seconds": 1,
             "resume": False,
             "record": {},
             "group": None,
@@ -104,19 +104,13 @@ class HostRuns:
         """Every process of a run: by its environment, its token, or its id in the arguments of its supervisor."""
         return [
             one
-            for one in everybody(self.host)
+            for one in everybody()
             if one.environ().get("FLEET_RUN_ID") == run.id or {run.token, run.id} & set(one.argv())
         ]
 
     def supervisors(self, run: Run) -> list[int]:
         """Pids of live processes that hold the run's lock, as the kernel knows them."""
-        inode = (self.path_of_lock(run)).stat().st_ino if self.path_of_lock(run).exists() else None
-        return [pid for pid, held in locks() if held == inode]
-
-    @staticmethod
-    def path_of_lock(run: Run) -> Path:
-        """The file that a live supervisor holds locked."""
-        return run.path / "supervisor.lock"
+        return supervisors(run.path)
 
     def clear(self, run: Run) -> None:
         """Kill whatever a measurement left, so that the next one starts clean."""
@@ -124,8 +118,15 @@ class HostRuns:
         end_all([*holders, *self.left(run)])
 
 
-def everybody(host: FarmHost) -> list[Process]:
-    """All live processes of this user that may belong to a run of the host: those with a readable command line."""
+def supervisors(run: Path) -> list[int]:
+    """Pids of the processes that hold the supervisor's lock of a run directory."""
+    lock = run / "supervisor.lock"
+    inode = lock.stat().st_ino if lock.exists() else None
+    return [pid for pid, held in locks() if held == inode]
+
+
+def everybody() -> list[Process]:
+    """All live processes of this machine that have a command line."""
     found = [process(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [one for one in found if one is not None and one.alive() and one.argv()]
 

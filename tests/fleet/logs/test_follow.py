@@ -40,7 +40,7 @@ def test_every_cursor_is_a_place_to_go_on(host, monkeypatch: pytest.MonkeyPatch)
     assert [line.frame.text for line in lines] == [f"line {number}" for number in range(20)]
     assert len(list((host.run / "log").iterdir())) > 3
     for line in lines[::5]:
-        rest = texts(list(host.follow(line.cursor)))
+        rest = texts(list(host.follow(line.cursor, until_now=True)))
         assert rest == [later.frame.content() for later in lines if later.cursor > line.cursor]
 
 

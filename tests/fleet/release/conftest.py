@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -48,6 +50,28 @@ def path_without(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]
 def host(place: Path) -> Host:
     """A host to which nothing was deployed."""
     return Host(place / "home")
+
+
+@pytest.fixture(scope="session")
+def seven_releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str]]]:
+    """A home with seven releases, oldest first, the last one current. Tests take copies."""
+    folder = tmp_path_factory.mktemp("seven")
+    host, root, found = Host(folder / "home"), repository(folder / "project", FILES), []
+    for number in range(7):
+        (root / "README.md").write_bytes(b"%d" % number)
+        found.append(host.deploy(scan(root)).release)
+        # Newest first is told by the time of arrival.
+        os.utime(host.release(found[-1]), (number + 1e9, number + 1e9))
+    yield folder / "home", found
+    _writable(folder)
+
+
+@pytest.fixture
+def many(seven_releases: tuple[Path, list[str]], host: Host) -> list[str]:
+    """The seven releases on this test's own host."""
+    home, found = seven_releases
+    subprocess.run(["cp", "-a", f"{home}/.", str(host.home)], check=True)
+    return found
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.fleet.release.places import Host, PlainTransport, seen, soon, write
 from tests.fleet.release.wires import FailingTransport, Failure
 
 #: Cuts of each kind; the nightly table counts 1,000.
-CUTS = 10
+CUTS = 6
 
 
 @pytest.fixture
@@ -106,6 +106,21 @@ def test_a_flipped_bit_is_refused_or_means_nothing(host: Host, old: Tree, fresh:
         rollback(host.transport, host.deploy_dir, deadline=soon())
         host.release(fresh.release).rename(host.home / f"kept-{flipping.at}")
     assert refused > CUTS // 3
+
+
+@pytest.mark.parametrize("wrong", range(3))
+def test_control_files_must_be_the_announced_ones(host: Host, other: Tree, wrong: int) -> None:
+    """A stream that is whole in itself, and not the one that was meant."""
+    upload = prepared(other, None)
+    digests = tuple("0" * 64 if place == wrong else digest for place, digest in enumerate(upload.digests))
+    command = receive_command(
+        host.deploy_dir, "", other.release, digests, base="", switch=True, seconds=60, python="python3"
+    )
+    result = host.transport.stream_in(command, upload.chunks(), deadline=soon())
+    assert result.rc == 65
+    assert b"they arrived damaged" in result.err
+    assert host.released() == set()
+    assert host.left() == []
 
 
 def test_a_base_that_was_damaged_is_not_used(host: Host, old: Tree, fresh: Tree) -> None:

@@ -58,8 +58,18 @@ def test_what_arrives_is_what_was_there(host: Host, tree: Tree, project: Path) -
     assert (release / ".fleet" / "manifest").read_bytes() == tree.manifest
 
 
-def test_nothing_in_a_release_can_be_written(host: Host, tree: Tree) -> None:
-    host.deploy(tree)
+@pytest.mark.parametrize("increment", [False, True])
+def test_nothing_in_a_release_can_be_written(
+    host: Host, look: Callable[..., Tree], project: Path, increment: bool
+) -> None:
+    if increment:
+        write(project, {"manifests/gone.yaml": b"1", "hydra/model/old/file": b"2"})
+        host.deploy(look())
+        (project / "manifests" / "gone.yaml").unlink()
+        (project / "hydra" / "model" / "old" / "file").unlink()
+        write(project, {"hydra/fresh/file": b"3"})
+    tree = look()
+    assert (host.deploy(tree).files_reused > 0) == increment
     release = host.release(tree.release)
     modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in [release, *release.rglob("*")]}
     writable = {path: mode for path, mode in modes.items() if mode & 0o222 and not path.is_symlink()}

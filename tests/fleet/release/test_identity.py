@@ -142,7 +142,10 @@ def test_pointers_of_large_files_are_reported(place: Path) -> None:
         assert warning.endswith(": weights.bin")
 
 
-@given(st.dictionaries(st.text("ab", min_size=1, max_size=2), st.text("ab./", min_size=1, max_size=8), max_size=5))
+target = st.lists(st.sampled_from(["..", ".", "", "a", "b", "ab", "d"]), min_size=1, max_size=5).map("/".join)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "ab"]), target.filter(bool), min_size=1))
 def test_links_are_followed_as_the_kernel_does(tmp_path_factory: pytest.TempPathFactory, links: dict[str, str]) -> None:
     outside = os.fsencode(tmp_path_factory.mktemp("links").resolve())
     root = outside + b"/a"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,6 @@ from tests.fleet.release.test_sharing import live_run
 
 pytestmark = needs_git
 DAY = 86_400
-
-
-@pytest.fixture
-def many(host: Host, look: Callable[..., Tree], project: Path) -> list[str]:
-    """Seven releases, oldest first; the last one is current."""
-    found = []
-    for number in range(7):
-        (project / "README.md").write_bytes(b"%d" % number)
-        found.append(host.deploy(look()).release)
-        os.utime(host.release(found[-1]), (number + 1e9, number + 1e9))
-    return found
 
 
 def listed(host: Host, **options: int) -> Pruned:

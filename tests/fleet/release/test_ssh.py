@@ -21,7 +21,7 @@ from tests.fleet.release.places import Host, needs_git, seen, write
 
 pytestmark = [pytest.mark.needs("sshd"), needs_git]
 #: Cuts of each mode; the nightly table counts 1,000 in all.
-CUTS = 3
+CUTS = 2
 #: What the handshake and the inspection take upwards, roughly: cuts begin there, since the other rooms test those.
 GREETING = 4_000
 MODES: tuple[Mode, ...] = ("close", "rst", "hole")

@@ -134,7 +134,7 @@ def test_children_get_identity_settings_and_secrets(monkeypatch: pytest.MonkeyPa
     assert variables["FLEET_RUN_ID"] == found.run and variables["FLEET_ATTEMPT"] == "3"
     assert variables["FLEET_NODE_RANK"] == "0" and variables["FLEET_RUN_DIR"] == FILES.path
     assert variables["CUDA_VISIBLE_DEVICES"] == "GPU-a,GPU-b"
-    assert variables["PYTHONPYCACHEPREFIX"] == FILES.path + "/pycache"
+    assert variables["PYTHONDONTWRITEBYTECODE"] == "1"
     assert (variables["OMP_NUM_THREADS"], variables["PYTHONUNBUFFERED"], variables["HF_TOKEN"]) == ("8", "0", "hf_x")
     assert variables["KEPT"] == "1" and variables["PATH"] == os.environ["PATH"]
     assert "RANK" not in variables and "FLEET_CONFIG" not in variables

@@ -31,7 +31,7 @@ def user_files(tmp_path: Path) -> Path:
 def endpoint(user_files: Path) -> Callable[..., Endpoint]:
     """`endpoint(host, **changes)`: how to reach a farm's host, whose key is in the project's file."""
 
-    def make(host: FarmHost, **changes: Any) -> Endpoint:
+    def make(host: FarmHost, /, **changes: Any) -> Endpoint:
         plain: dict[str, Any] = {
             "name": host.name,
             "host": host.address,

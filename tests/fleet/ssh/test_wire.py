@@ -23,7 +23,14 @@ ROOM = Path(wire.__file__).parent
     [
         (
             paramiko.Transport,
-            ["_preferred_ciphers", "_preferred_macs", "_channel_handler_table", "_send_user_message", "_send_message"],
+            [
+                "_preferred_ciphers",
+                "_preferred_macs",
+                "_channel_handler_table",
+                "_send_user_message",
+                "_send_message",
+                "_parse_disconnect",
+            ],
         ),
         (paramiko.Channel, ["_handle_request", "_window_adjust", "_request_failed", "_handle_close"]),
         (paramiko.packet.Packetizer, ["REKEY_BYTES", "REKEY_PACKETS", "start_handshake"]),
@@ -38,7 +45,13 @@ def test_the_names_are_still_there(owner: type, names: list[str]) -> None:
 def test_what_is_overridden_is_still_used() -> None:
     """A name that nobody reads any more would be as bad as one that is gone."""
     transport = inspect.getsource(paramiko.Transport)
-    for name in ("self.preferred_keys", "_preferred_{}", "self._channel_handler_table", "self.clear_to_send"):
+    for name in (
+        "self._parse_disconnect(m)",
+        "self.preferred_keys",
+        "_preferred_{}",
+        "self._channel_handler_table",
+        "self.clear_to_send",
+    ):
         assert name in transport
     channel = inspect.getsource(paramiko.Channel)
     for name in ("self.in_buffer.feed", "self.in_stderr_buffer.feed", "self.in_buffer.read", "self.in_buffer.close"):

@@ -1,0 +1,180 @@
+"""What a supervisor asks of a group, and what it does with the answers: start together, report, obey, restart together."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra.runs import read_events
+from tests.farm.processes import end_all, process
+from tests.fleet.remote.hosts import Host, wait_for
+
+#: A supervisor whose group speaks through files of one folder.
+PROGRAM = """
+import json, os, sys
+from fleet.remote.group import Go, NotReady, Order as GroupOrder
+from fleet.remote.launch import Launch
+from fleet.remote.pinning import pin
+from fleet.remote.places import DeployDir
+from fleet.remote.preparation import Order, prepared, supervise
+from fleet.remote.reporter import Reporter
+
+folder, request = sys.argv[1], json.loads(sys.argv[2])
+
+def take(name):
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        return None
+    text = open(path).read()
+    os.rename(path, path + ".taken")
+    return json.loads(text)
+
+def put(name, value):
+    path = os.path.join(folder, name)
+    open(path + ".new", "w").write(json.dumps(value))
+    os.rename(path + ".new", path)
+
+class FileGroup:
+    beats = 0
+    def ready(self, attempt, step):
+        put("ready-%d" % attempt, step)
+    def wait_start(self):
+        if take("absent") is not None:
+            raise NotReady("h2 is missing")
+        found = take("go")
+        return None if found is None else Go(**found)
+    def beat(self):
+        self.beats += 1
+    def report_failure(self, culprit):
+        put("failure", culprit)
+    def orders(self):
+        found = take("order")
+        return None if found is None else GroupOrder(**found)
+    def close(self):
+        put("closed", self.beats)
+
+launch = Launch.parse(request)
+home = DeployDir.at(launch.deploy_dir)
+order = Order(launch, home, home.run(launch.run), pin(launch, home), {}, "digest")
+given, lock = prepared(order, Reporter(os.open(os.devnull, os.O_WRONLY)))
+given.group = FileGroup()
+supervise((given, lock))
+"""
+
+
+class Folder:
+    """The other side of the file group."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def say(self, name: str, **value: Any) -> None:
+        temporary = self._path / f"{name}.new"
+        temporary.write_text(json.dumps(value))
+        temporary.rename(self._path / name)
+
+    def hear(self, name: str) -> Any:
+        path = self._path / name
+        wait_for(path.exists, name)
+        return json.loads(path.read_text())
+
+
+@pytest.fixture
+def supervised(host: Host, tmp_path: Path) -> Iterator[Callable[..., Folder]]:
+    """Starts a run whose supervisor is a child of this process."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*argv: str, **changes: Any) -> Folder:
+        folder = tmp_path / "group"
+        folder.mkdir()
+        request = json.dumps(host.launch("run-a", *argv, **changes))
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+        command = [sys.executable, "-c", PROGRAM, str(folder), request]
+        started.append(subprocess.Popen(command, env=environment))
+        return Folder(folder)
+
+    yield start
+    host.close()
+    for one in started:
+        one.wait(30)
+
+
+def kill_leader(host: Host) -> None:
+    leader = host.state("run-a").leader
+    assert leader is not None
+    found = process(leader.pid)
+    assert found is not None
+    end_all([found])
+
+
+def test_nodes_start_and_restart_together_and_end_as_the_lead_says(
+    host: Host, supervised: Callable[..., Folder]
+) -> None:
+    group = supervised("trainer.py", "--every", "5")
+    assert group.hear("ready-1") is None
+    assert host.state("run-a").state == "starting" and host.state("run-a").leader is None
+    group.say("go", step=None)
+    host.wait_state("run-a", "running")
+    host.wait_step("run-a", 17)
+    kill_leader(host)
+    failure = group.hear("failure")
+    assert failure["state"] == "killed" and failure["exit"]["signal"] == 9 and failure["step"] >= 17
+    assert failure["lines"][-1].startswith("step")
+    assert not (host.directory("run-a").path / "state.json").read_text().count("backoff"), "the lead decides"
+    group.say("order", action="restart", reason="h2 lost a rank", wait=0.05)
+    assert group.hear("ready-2") >= 15
+    assert host.state("run-a").state == "starting" and host.state("run-a").attempt == 2
+    group.say("go", step=10)
+    host.wait_state("run-a", "running")
+    resumed = wait_for(lambda: _resumes(host), "a resume")
+    assert resumed == [10], "the newest step that is good on every node"
+    host.wait_step("run-a", 12)
+    culprit = {"rank": 9, "node": 1, "exception": "DeviceMemoryError", "message": "full"}
+    exit = {"code": 5, "kind": "gpu", "signal": None, "culprit": culprit, "retry": True}
+    group.say("order", action="stop", reason="rank 9 of h2 failed", state="oom", exit=exit)
+    state = host.wait_state("run-a")
+    assert state.state == "oom" and state.exit is not None and state.exit.to_json() == exit
+    assert host.events("run-a")[-1][0] == "run.stopped", "the trainer here was asked to end, and saved"
+    assert group.hear("closed") > 10
+
+
+def test_an_order_to_restart_ends_a_healthy_attempt_gracefully(host: Host, supervised: Callable[..., Folder]) -> None:
+    group = supervised("trainer.py", "--every", "1000000")
+    group.say("go", step=None)
+    group.hear("ready-1")
+    host.wait_step("run-a", 3)
+    group.say("order", action="restart", reason="rank 9 of h2 failed", wait=0.05)
+    saved = group.hear("ready-2")
+    assert saved >= 3, "it saved before it ended"
+    group.say("go", step=saved)
+    host.wait_state("run-a", "running")
+    assert host.stop("run-a")["state"] == "stopped"
+
+
+def test_absent_nodes_end_the_run_with_their_names(host: Host, supervised: Callable[..., Folder]) -> None:
+    group = supervised("trainer.py")
+    group.hear("ready-1")
+    group.say("order", action="stop", reason="nobody came")
+    group.say("absent")
+    state = host.wait_state("run-a")
+    assert state.state == "failed" and state.exit is not None and state.exit.culprit is not None
+    assert state.exit.culprit.message == "h2 is missing"
+
+
+def test_a_user_can_stop_a_node_that_waits(host: Host, supervised: Callable[..., Folder]) -> None:
+    group = supervised("trainer.py")
+    group.hear("ready-1")
+    assert host.stop("run-a")["state"] == "stopped"
+    assert not host.processes("run-a")
+
+
+def _resumes(host: Host) -> list[int]:
+    events = read_events(host.directory("run-a").events).events
+    return [event.data["step"] for event in events if event.kind == "run.resumed"]
