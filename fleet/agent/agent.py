@@ -9,7 +9,7 @@ from typing import Any, Final
 from fleet.agent.refusals import refusal
 from fleet.errors import Busy, RemoteFailed
 from fleet.remote.archive import archive
-from fleet.ssh import Cmd, Deadline, Result, Transport
+from fleet.ssh import Cmd, Deadline, Result, Transport, retried
 
 _BUSY: Final = 75
 _ABSENT: Final = 77
@@ -25,17 +25,21 @@ class Agent:
         self._python = python
 
     def call(self, command: str, request: dict[str, Any], *, deadline: Deadline) -> dict[str, Any]:
-        """Send a request and return the answer.
+        """Send a request and return the answer; again if the connection was lost, since every command is safe to
+        repeat: it changes nothing, or is told by its run id from one that was carried out already.
 
         Raises Busy when somebody else holds what is needed, the FleetError that the agent's refusal names, and
-        RemoteFailed when it broke. The request is safe to repeat if the command is (all of them are, by run id).
+        RemoteFailed when it broke.
         """
         body = json.dumps(request).encode()
+        return self._answer(command, retried(lambda: self._result(command, body, deadline), deadline=deadline))
+
+    def _result(self, command: str, body: bytes, deadline: Deadline) -> Result:
         result = self._run(command, body, deadline)
         if result.rc == _ABSENT:
             self._put(deadline)
             result = self._run(command, body, deadline)
-        return self._answer(command, result)
+        return result
 
     def _run(self, command: str, body: bytes, deadline: Deadline) -> Result:
         _, digest = _archive()

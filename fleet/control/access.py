@@ -84,12 +84,12 @@ def sync_keys(session: Session, names: Sequence[str], given: Path | None, *, rem
             )
         return said  # type: ignore[return-value]
 
-    report = session.each(names, on_host, _LIMIT)
+    report = session.each(names, on_host, _LIMIT, repeat=True)
     words = [f"{name} {row}" for name, row in report.rows.items()]
     words += [f"{error.host} failed: {error.what}" for error in report.errors]
     changed = [name for name, row in report.rows.items() if row in ("added", "removed")]
-    session.record("sync-keys", names, "; ".join(words), on_hosts=changed)
-    return report
+    warnings = session.record("sync-keys", names, "; ".join(words), on_hosts=changed)
+    return Report(report.rows, report.errors, warnings)
 
 
 def _usual() -> list[Path]:

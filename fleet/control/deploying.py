@@ -15,6 +15,8 @@ from fleet.ssh import Deadline
 MIB: Final = 1 << 20
 #: Bytes a second below which a link is not worth waiting for; with four times the estimate and 30 s it is the limit.
 _SLOW: Final = 1 << 20
+#: Seconds to ask one host what a deploy would do.
+PLAN: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,16 @@ def deploy_all(
     tree = TreeOnce(session, options)
     tree.get()
     report = session.each(
-        names, lambda name, deadline: deploy_tree(session, name, tree, options, deadline, on_progress), _limit(tree)
+        names,
+        lambda name, deadline: deploy_tree(session, name, tree, options, deadline, on_progress),
+        _limit(tree),
+        repeat=True,
     )
-    _record(session, names, report)
     warnings = [*tree.get().warnings]
     warnings += [
         f"{name}: {text}" for name, row in report.rows.items() for text in row.warnings if text not in warnings
     ]
-    return Report(report.rows, report.errors, tuple(warnings))
+    return Report(report.rows, report.errors, (*warnings, *_record(session, names, tree, options, report)))
 
 
 def deploy_tree(
@@ -113,15 +117,18 @@ def plan_all(session: Session, names: Sequence[str], options: DeployOptions) -> 
             python=session.python(name),
         )
 
-    return session.each(names, on_host, 120.0)
+    return session.each(names, on_host, PLAN, repeat=True)
 
 
 def _limit(tree: TreeOnce) -> float:
     return 30.0 + 4.0 * tree.get().size / _SLOW
 
 
-def _record(session: Session, names: Sequence[str], report: Report[Deployed]) -> None:
+def _record(
+    session: Session, names: Sequence[str], tree: TreeOnce, options: DeployOptions, report: Report[Deployed]
+) -> tuple[str, ...]:
     changed = [name for name, row in report.rows.items() if row.action != "noop"]
     words = [f"{name} {row.action} {row.release}" for name, row in report.rows.items()]
     words += [f"{error.host} failed: {error.what}" for error in report.errors]
-    session.record("deploy", names, "; ".join(words), on_hosts=changed)
+    plan = {"release": tree.get().digest, "switch": options.switch}
+    return session.record("deploy", names, "; ".join(words), on_hosts=changed, plan=plan)

@@ -28,7 +28,7 @@ def doctor(
     """Check hosts; with a group also the network between its members. A host that cannot be reached is a failed check
     and an error.
     """
-    report = session.each(names, lambda name, deadline: _host(session, name, quick, deadline), LIMIT)
+    report = session.each(names, lambda name, deadline: _host(session, name, quick, deadline), LIMIT, repeat=True)
     rows = dict(report.rows)
     for error in report.errors:
         host = str(error.host)

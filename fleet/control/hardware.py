@@ -21,6 +21,7 @@ def gpu_inventories(session: Session, names: Sequence[str], *, full: bool = Fals
             session.transport(name, deadline), session.instance(name).deploy_dir, deadline=deadline, full=full
         ),
         _LIMIT,
+        repeat=True,
     )
     # Somebody looks at the hardware on purpose: what is there now is what should be there from now on.
     remember_gpus(session, {name: [gpu.uuid for gpu in row.gpus] for name, row in report.rows.items()})

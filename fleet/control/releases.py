@@ -16,7 +16,7 @@ _LIMIT = 300.0
 
 def releases_of(session: Session, names: Sequence[str]) -> Report[list[ReleaseInfo]]:
     """The releases of hosts, newest first."""
-    return session.each(names, lambda name, deadline: _listed(session, name, deadline), _LIMIT)
+    return session.each(names, lambda name, deadline: _listed(session, name, deadline), _LIMIT, repeat=True)
 
 
 def roll_back(session: Session, names: Sequence[str], to: str | None) -> Report[RolledBack]:
@@ -28,11 +28,12 @@ def roll_back(session: Session, names: Sequence[str], to: str | None) -> Report[
             transport, session.instance(name).deploy_dir, to=to, deadline=deadline, python=session.python(name)
         )
 
-    report = session.each(names, on_host, _LIMIT)
+    # Without a name, doing it again would go back to where it came from.
+    report = session.each(names, on_host, _LIMIT, repeat=to is not None)
     words = [f"{name} {row.release}" for name, row in report.rows.items()]
     words += [f"{error.host} failed: {error.what}" for error in report.errors]
-    session.record("rollback", names, "; ".join(words), on_hosts=list(report.rows))
-    return report
+    warnings = session.record("rollback", names, "; ".join(words), on_hosts=list(report.rows), plan={"to": to})
+    return Report(report.rows, report.errors, warnings)
 
 
 def plan_rollbacks(session: Session, names: Sequence[str], to: str | None) -> Report[str]:
@@ -50,12 +51,14 @@ def plan_rollbacks(session: Session, names: Sequence[str], to: str | None) -> Re
             host=name,
         )
 
-    return session.each(names, on_host, _LIMIT)
+    return session.each(names, on_host, _LIMIT, repeat=True)
 
 
 def prune_plan(session: Session, names: Sequence[str], keep: int | None) -> Report[Pruned]:
     """What could be removed from hosts."""
-    return session.each(names, lambda name, deadline: _prune(session, name, keep, None, deadline), _LIMIT)
+    return session.each(
+        names, lambda name, deadline: _prune(session, name, keep, None, deadline), _LIMIT, repeat=True
+    )
 
 
 def prune_listed(session: Session, listed: Report[Pruned], keep: int | None) -> Report[Pruned]:
@@ -65,8 +68,10 @@ def prune_listed(session: Session, listed: Report[Pruned], keep: int | None) -> 
         names, lambda name, deadline: _prune(session, name, keep, listed.rows[name], deadline), _LIMIT
     )
     words = [f"{name} {len(row.items)} removed" for name, row in report.rows.items()]
-    session.record("prune", names, "; ".join(words), on_hosts=list(report.rows))
-    return Report(report.rows, (*listed.errors, *report.errors))
+    words += [f"{error.host} failed: {error.what}" for error in report.errors]
+    plan = {name: [f"{item.kind} {item.name}" for item in listed.rows[name].items] for name in names}
+    warnings = session.record("prune", names, "; ".join(words), on_hosts=list(report.rows), plan=plan)
+    return Report(report.rows, (*listed.errors, *report.errors), warnings)
 
 
 def _listed(session: Session, name: str, deadline: Deadline) -> list[ReleaseInfo]:

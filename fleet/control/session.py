@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +14,12 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
 
 from fleet.agent import Agent
 from fleet.control.endpoints import endpoint
+from fleet.control.known_secrets import known_secrets
 from fleet.control.report import Report
 from fleet.errors import FleetError
 from fleet.inventory import Instance, Inventory, Purpose, Targets, find, load, resolve
 from fleet.redaction import Redactor
-from fleet.ssh import Cmd, Deadline, Endpoint, Pool, Transport, fan_out
+from fleet.ssh import Cmd, Deadline, Endpoint, Pool, Transport, fan_out, retried
 from fleet.workspace import AuditRecord, LogCache, Workspace
 
 if TYPE_CHECKING:
@@ -42,15 +45,17 @@ class Session:
         timeout: float | None = None,
         argv: Sequence[str] = (),
         ask_password: AskPassword | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         """`timeout` limits the whole session in seconds; `argv` is what the audit log says was asked.
 
-        Passwords of hosts are used only if `ask_password` is given.
+        Passwords of hosts are used only if `ask_password` is given. `redactor` learns the secrets of this fleet.
         """
         self.inventory, self.jobs = inventory, jobs
         self.root: Path = inventory.path.parent
         self.workspace = Workspace.beside(inventory.path)
-        self.redactor = Redactor()
+        self.redactor = redactor or Redactor()
+        self.learn(known_secrets(inventory))
         self._argv = tuple(argv)
         self._limit = None if timeout is None else Deadline.after(timeout)
         known_hosts = self.workspace.known_hosts
@@ -67,11 +72,12 @@ class Session:
         timeout: float | None = None,
         argv: Sequence[str] = (),
         ask_password: AskPassword | None = None,
+        redactor: Redactor | None = None,
     ) -> Self:
         """The session of a fleet.json: `config`, or the nearest one at `start` (the working folder) or above."""
         path = find(start or Path.cwd(), config)
         inventory = load(path, Workspace.beside(path).cache)
-        return cls(inventory, jobs=jobs, timeout=timeout, argv=argv, ask_password=ask_password)
+        return cls(inventory, jobs=jobs, timeout=timeout, argv=argv, ask_password=ask_password, redactor=redactor)
 
     def instance(self, name: str) -> Instance:
         """What fleet.json says of an instance."""
@@ -137,12 +143,23 @@ class Session:
         """The agent of a host."""
         return Agent(self.transport(name, deadline), self.instance(name).deploy_dir, self.python(name))
 
-    def each(self, names: Sequence[str], job: Callable[[str, Deadline], T], seconds: float) -> Report[T]:
-        """Do the same on several hosts at once. Every host gets a row or an error, in the order of the names."""
+    def each(
+        self, names: Sequence[str], job: Callable[[str, Deadline], T], seconds: float, *, repeat: bool = False
+    ) -> Report[T]:
+        """Do the same on several hosts at once. Every host gets a row or an error, in the order of the names.
+
+        With `repeat` a job whose connection was lost begins again: for those that change nothing, or the same again.
+        """
         deadline = self.deadline(seconds)
         rows: dict[str, T] = {}
         errors: dict[str, FleetError] = {}
-        for outcome in fan_out(names, lambda name: job(name, deadline), jobs=self.jobs, deadline=deadline):
+
+        def work(name: str) -> T:
+            if not repeat:
+                return job(name, deadline)
+            return retried(lambda: job(name, deadline), deadline=deadline)
+
+        for outcome in fan_out(names, work, jobs=self.jobs, deadline=deadline):
             if outcome.error is not None:
                 errors[outcome.name] = outcome.error.on(outcome.name)
             else:
@@ -152,12 +169,27 @@ class Session:
             tuple(errors[name] for name in names if name in errors),
         )
 
-    def record(self, action: str, targets: Sequence[str], result: str, *, on_hosts: Sequence[str] = ()) -> Report[bool]:
+    def record(
+        self,
+        action: str,
+        targets: Sequence[str],
+        result: str,
+        *,
+        on_hosts: Sequence[str] = (),
+        plan: object = None,
+        hide: Collection[str] = (),
+    ) -> tuple[str, ...]:
         """Write down what was changed and how it ended: here, and in the audit log of each of `on_hosts`.
 
-        Raises Usage if it cannot be kept here; a host that cannot keep it is an error of the report.
+        `plan` is plain data that says what was carried out; its digest is kept. `hide` are values of variables in the
+        command line that are not written. Returns a warning for each host that could not keep the record. Raises Usage if it
+        cannot be kept here.
         """
-        record = AuditRecord.of(action, argv=self._argv, targets=targets, result=result, redactor=self.redactor)
+        digest = "" if plan is None else hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+        argv = [_masked(text, hide, self.redactor.mask) for text in self._argv]
+        record = AuditRecord.of(
+            action, argv=argv, targets=targets, result=result, redactor=self.redactor, plan_digest=digest
+        )
         self.workspace.audit(record)
         line = record.line()
 
@@ -165,7 +197,10 @@ class Session:
             cmd = Cmd.script("audit-append.sh", self.instance(name).deploy_dir)
             return self.transport(name, deadline).exec(cmd, stdin=line, deadline=deadline).ok
 
-        return self.each(on_hosts, on_host, _AUDIT)
+        report = self.each(on_hosts, on_host, _AUDIT)
+        refused = [name for name, kept in report.rows.items() if not kept]
+        lost = [f"{error.host}: its audit log was not written: {error.what}" for error in report.errors]
+        return (*lost, *(f"{name}: its audit log cannot be written" for name in refused))
 
     def close(self) -> None:
         """Close every connection."""
@@ -178,3 +213,9 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _masked(text: str, values: Iterable[str], mask: str) -> str:
+    """An argument without the value after its `=`, if that is one of these."""
+    found = next((value for value in values if text.endswith(f"={value}")), None)
+    return text if found is None else text[: len(text) - len(found)] + mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
 from fleet.control.report import Report
@@ -36,13 +36,17 @@ def setup_all(
     """Make the environment of each host's current release."""
     session.connect(names)
     report = session.each(
-        names, lambda name, deadline: setup_on(session, name, None, deadline, on_progress, options), LIMIT
+        names,
+        lambda name, deadline: setup_on(session, name, None, deadline, on_progress, options),
+        LIMIT,
+        # A set-up that begins again finds what is ready, but one that builds anew would do it twice.
+        repeat=not options.recreate,
     )
     words = [f"{name} {row.action} {row.environment}" for name, row in report.rows.items()]
     words += [f"{error.host} failed: {error.what}" for error in report.errors]
     built = [name for name, row in report.rows.items() if row.action != "ready"]
-    session.record("setup", names, "; ".join(words), on_hosts=built)
-    return report
+    warnings = session.record("setup", names, "; ".join(words), on_hosts=built, plan=asdict(options))
+    return Report(report.rows, report.errors, warnings)
 
 
 def plan_setups(session: Session, names: Sequence[str], options: SetupOptions) -> Report[tuple[str, ...]]:
@@ -62,7 +66,7 @@ def plan_setups(session: Session, names: Sequence[str], options: SetupOptions) -
             deadline=deadline,
         ).steps()
 
-    return session.each(names, on_host, _PLAN)
+    return session.each(names, on_host, _PLAN, repeat=True)
 
 
 def setup_on(
@@ -97,7 +101,12 @@ def _uv(session: Session, instance: Instance) -> PinnedUv | None:
 
 def current_release(session: Session, name: str, deadline: Deadline) -> str:
     """The release that `current` points to. Raises NotFound."""
-    rows = releases(session.transport(name, deadline), session.instance(name).deploy_dir, deadline=deadline)
+    rows = releases(
+        session.transport(name, deadline),
+        session.instance(name).deploy_dir,
+        deadline=deadline,
+        python=session.python(name),
+    )
     for row in rows:
         if row.current:
             return row.release

@@ -39,7 +39,7 @@ def status(
             before=(before or {}).get(name),
         )
 
-    report = session.each(names, on_host, LIMIT)
+    report = session.each(names, on_host, LIMIT, repeat=True)
     errors: dict[str, FleetError] = {str(error.host): error for error in report.errors}
     rows = {name: report.rows[name] if name in report.rows else failed(name, errors[name]) for name in names}
     _remember(session, known, report.rows)

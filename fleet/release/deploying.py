@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,7 +11,7 @@ from fleet.release.base import Base, nearest
 from fleet.release.inspection import Inspection, inspect
 from fleet.release.outcome import NO_BASE, UNVERIFIED, fields, refusal, release_or_none, words
 from fleet.release.script import activate_command
-from fleet.release.steps import Action, at_hand, check_room, prepared, receiving
+from fleet.release.steps import Action, check_room, prepared, receiving, task
 from fleet.release.store import ManifestStore
 from fleet.release.tree import Tree
 from fleet.release.upload import Progress, Upload
@@ -81,14 +82,14 @@ class _Deploy:
         return upload, self.transport.stream_in(command, upload.chunks(), deadline=self.deadline)
 
     def activate(self) -> Result:
-        """Verify what is there and make it current."""
-        command = activate_command(self.deploy_dir, self.tree.release, self.tree.digest, self.python)
+        """Verify what is there and, unless it shall stay as it is, make it current."""
+        command = activate_command(self.deploy_dir, self.tree.release, self.tree.digest, self.switch, self.python)
         return self.transport.exec(command, deadline=self.deadline)
 
 
 def deploy(
     transport: Transport,
-    tree: Tree,
+    tree: Tree | Callable[[], Tree],
     deploy_dir: str,
     *,
     switch: bool = True,
@@ -99,28 +100,32 @@ def deploy(
 ) -> Deployed:
     """Make `tree` the current release of a host; with `switch=False` only put it there.
 
-    A tree that is current already costs one round trip. `on_progress` is told bytes sent and bytes in all. `python`
-    replaces tools that the host lacks. Raises Busy, Unverified, Blocked (no room), RemoteFailed, Usage (a file changed
-    meanwhile) and what the transport raises; whatever is raised, the host's current release is a whole one.
+    A tree that is current already costs one round trip. It may be given as a function, which is called after the host
+    was asked: then the tree can be looked at meanwhile, in another thread. `on_progress` is told bytes sent and bytes
+    in all. `python` replaces tools that the host lacks. Raises Busy, Unverified, Blocked (no room), RemoteFailed, Usage
+    (a file changed meanwhile) and what the transport raises; whatever is raised, the host's current release is whole.
     """
     began = time.perf_counter()
+    host = inspect(transport, deploy_dir, deadline, python)
+    tree = tree if isinstance(tree, Tree) else tree()
     job = _Deploy(transport, tree, deploy_dir, switch, deadline, on_progress, python)
-    host = inspect(transport, deploy_dir, tree, deadline, python)
-    action, previous = at_hand(host, tree, switch), host.current
-    sent, reused, count = 0, len(tree.entries), 0
-    if action == "switched":
+    todo = task(host, tree)
+    action: Action = "noop"
+    previous, sent, reused, count = host.current, 0, len(tree.entries), 0
+    if todo == "verify":
         result = job.activate()
         if result.rc == UNVERIFIED:
             job.warnings.append(f"release {tree.release} on the host was damaged and is sent again: {words(result)}")
-            action = "uploaded"
+            todo = "send"
         elif not result.ok:
             raise refusal(result, transport.name, deploy_dir, f"release {tree.release} was not made current")
-        else:
-            previous = before(result, host)
-    if action == "uploaded":
+        elif switch:
+            action, previous = "switched", before(result, host)
+    if todo == "send":
+        action = "uploaded"
         upload, previous, reused = job.upload(host)
         sent, count = upload.sent, len(tree.entries) - reused
-    job.warnings += remarks(host, limits)
+        job.warnings += remarks(host, limits)
     return Deployed(
         release=tree.release,
         previous=previous,

@@ -24,15 +24,22 @@ def ask(root: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Completed
     return _checked(root, done)
 
 
+def begin(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start git in a folder; its answer is taken by `finish`."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(git_argv(*arguments), cwd=root, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+
+
+def finish(root: Path, running: subprocess.Popen[bytes]) -> subprocess.CompletedProcess[bytes]:
+    """The answer of a git that was started. Raises Usage if there is no git."""
+    out, err = running.communicate()
+    return _checked(root, subprocess.CompletedProcess(running.args, running.returncode, out, err))
+
+
 def ask_all(root: Path, *questions: tuple[str, ...]) -> list[subprocess.CompletedProcess[bytes]]:
     """Several questions at the same time. Raises Usage if there is no git."""
-    pipe = subprocess.PIPE
-    argvs = [git_argv(*arguments) for arguments in questions]
-    running = [subprocess.Popen(argv, cwd=root, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) for argv in argvs]
-    # All are read before any is judged, so none is left behind.
-    said = [(process, *process.communicate()) for process in running]
-    done = [subprocess.CompletedProcess(process.args, process.returncode, out, err) for process, out, err in said]
-    return [_checked(root, one) for one in done]
+    running = [begin(root, *arguments) for arguments in questions]
+    return [finish(root, one) for one in running]
 
 
 def words(done: subprocess.CompletedProcess[bytes]) -> str:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from fleet.release.outcome import fields, refusal, release_or_none
 from fleet.release.script import inspect_command
-from fleet.release.tree import Tree
 from fleet.ssh import Deadline, Transport
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A host as a deploy of one tree sees it."""
+    """A host as a deploy sees it."""
 
     machine: str
     """Names the host among those that share deploy_dir."""
@@ -22,22 +21,19 @@ class Inspection:
     """Release that `current` points to."""
     current_digest: str
     """Digest of its manifest; empty if there is none."""
-    present: str | None
-    """Digest of the manifest that lies under the tree's release id; None if there is no such release."""
     releases: tuple[str, ...]
-    """Newest first; empty if the tree is current already."""
+    """All that are there, newest first."""
     free: int | None
-    """Bytes; None if the host could not tell, or nothing has to be sent."""
+    """Bytes; None if the host could not tell."""
     missing: tuple[str, ...]
     """Tools that the host lacks, each replaced by Python."""
     live: tuple[tuple[str, str | None], ...]
     """Live runs, each with its release."""
 
 
-def inspect(transport: Transport, deploy_dir: str, tree: Tree, deadline: Deadline, python: str) -> Inspection:
+def inspect(transport: Transport, deploy_dir: str, deadline: Deadline, python: str) -> Inspection:
     """Ask a host, in one round trip. Nothing there is changed. Raises what the transport raises, and RemoteFailed."""
-    command = inspect_command(deploy_dir, tree.release, tree.digest, python)
-    result = transport.exec(command, deadline=deadline)
+    result = transport.exec(inspect_command(deploy_dir, python), deadline=deadline)
     found = fields(result)
     first = dict(found)
     # Without the last line the reply is a part of one.
@@ -51,7 +47,6 @@ def inspect(transport: Transport, deploy_dir: str, tree: Tree, deadline: Deadlin
         base=first["base"],
         current=release_or_none(release),
         current_digest=digest,
-        present=first.get("present"),
         releases=tuple(name for word, value in found if word == "release" and (name := release_or_none(value))),
         free=int(free) << 10 if free.isdigit() else None,
         missing=tuple(value for word, value in found if word == "missing"),

@@ -3,50 +3,60 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from fleet.release.entry import CONTROL, shown
-from fleet.release.git import ask, words
+from fleet.release.git import ask, begin, finish, words
 from fleet.release.refusals import git_failed
 
 _GIT: Final = b".git"
 
 
+_QUESTION: Final = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+
+
 class Listing:
-    """The paths below a folder, without a look at what lies there."""
+    """The paths below a folder, without a look at what lies there. git is asked at once, and answers meanwhile."""
 
     def __init__(self, root: Path) -> None:
         self.warnings: list[str] = []
         self._root = os.fsencode(root)
-        self._git = in_work_tree(root)
+        self._asked = begin(root, *_QUESTION) if in_work_tree(root) else None
 
     def paths(self) -> list[bytes]:
         """Paths of files and links, and of folders that are repositories of their own. Files may be gone again.
 
-        Raises Usage if git is needed and fails.
+        To be called once. Raises Usage if git is needed and fails.
         """
-        if not self._git:
+        if self._asked is None:
             return _walk(self._root)
+        root = Path(os.fsdecode(self._root))
         inside = CONTROL + b"/"
-        return [path for path in self._of_git(b"") if not path.startswith(inside)]
+        return [path for path in _named(root, finish(root, self._asked)) if not path.startswith(inside)]
 
-    def inside(self, folder: bytes) -> list[bytes]:
-        """Paths inside a folder that was listed as one path: a submodule, or a repository that lies there."""
-        if os.path.lexists(os.path.join(self._root, folder, _GIT)):
-            return self._of_git(folder + b"/")
-        self.warnings.append(f"submodule {shown(folder)} is not checked out: nothing of it is sent")
+    def inside(self, folder: bytes, *, known: Collection[bytes]) -> list[bytes]:
+        """Paths inside a folder that was listed as one path: a submodule, or a repository that lies there.
+
+        A tracked file that was replaced by a folder is listed too, beside what lies in that folder, which is `known`.
+        """
+        place = Path(os.fsdecode(os.path.join(self._root, folder)))
+        if os.path.lexists(place / ".git"):
+            return [folder + b"/" + path for path in _named(place, ask(place, *_QUESTION))]
+        inner = folder + b"/"
+        if not any(path.startswith(inner) for path in known):
+            self.warnings.append(f"submodule {shown(folder)} is not checked out: nothing of it is sent")
         return []
 
-    def _of_git(self, prefix: bytes) -> list[bytes]:
-        """Tracked files, and untracked ones that git does not ignore."""
-        folder = Path(os.fsdecode(os.path.join(self._root, prefix)))
-        done = ask(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-        if done.returncode != 0:
-            raise git_failed(folder, words(done))
-        # A repository that is not a submodule ends with a slash. Paths that are in conflict are listed several times.
-        found = {path.rstrip(b"/") for path in done.stdout.split(b"\0")[:-1]}
-        return [prefix + path for path in found] if prefix else list(found)
+
+def _named(folder: Path, done: subprocess.CompletedProcess[bytes]) -> list[bytes]:
+    """The paths that git answered, each once: those in conflict are listed several times."""
+    if done.returncode != 0:
+        raise git_failed(folder, words(done))
+    # A repository that is not a submodule ends with a slash.
+    return list({path.rstrip(b"/") for path in done.stdout.split(b"\0")[:-1]})
 
 
 def in_work_tree(root: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fleet.release.base import nearest
 from fleet.release.inspection import inspect
 from fleet.release.script import activate_command
-from fleet.release.steps import at_hand, check_room, prepared, receiving
+from fleet.release.steps import check_room, prepared, receiving, task
 from fleet.release.store import ManifestStore
 from fleet.release.tree import Tree
 from fleet.ssh import Deadline, Transport
@@ -41,14 +41,15 @@ def plan_deploy(
     Raises what the deploy would raise before it sends anything.
     """
     name = transport.name
-    host = inspect(transport, deploy_dir, tree, deadline, python)
+    host = inspect(transport, deploy_dir, deadline, python)
     steps = []
-    action = at_hand(host, tree, switch)
-    if action == "noop":
-        steps.append(PlanStep(name, f"nothing: release {tree.release} is there"))
-    elif action == "switched":
-        argv = activate_command(deploy_dir, tree.release, tree.digest, python).argv
-        steps.append(PlanStep(name, f"verify release {tree.release}, which is there, and make it current", argv))
+    todo = task(host, tree)
+    if todo == "nothing":
+        steps.append(PlanStep(name, f"nothing: release {tree.release} is current"))
+    elif todo == "verify":
+        argv = activate_command(deploy_dir, tree.release, tree.digest, switch, python).argv
+        ending = ", and make it current" if switch else ""
+        steps.append(PlanStep(name, f"verify release {tree.release}, which is there{ending}", argv))
     else:
         base = nearest(transport, host, tree, ManifestStore(tree.cache, keep=False), deadline)
         upload = prepared(tree, base)

@@ -59,7 +59,7 @@ def rollback(
             fix="take one from the list",
             example=f"fleet rollback {transport.name} --list",
         )
-    result = transport.exec(activate_command(deploy_dir, to or "", "", python), deadline=deadline)
+    result = transport.exec(activate_command(deploy_dir, to or "", "", True, python), deadline=deadline)
     if not result.ok:
         doing = f"{transport.name} was not rolled back to " + ("its previous release" if to is None else to)
         raise refusal(result, transport.name, deploy_dir, doing)

@@ -13,9 +13,9 @@ _FUNCTIONS: Final = "release-functions.sh"
 _VERIFY: Final = "release-verify.sh"
 
 
-def inspect_command(deploy_dir: str, release: str, digest: str, python: str) -> Cmd:
-    """Report what a deploy of this release must know. Changes nothing."""
-    return _script("release-inspect.sh", deploy_dir, release, digest, python)
+def inspect_command(deploy_dir: str, python: str) -> Cmd:
+    """Report what a deploy must know. Changes nothing."""
+    return _script("release-inspect.sh", deploy_dir, python)
 
 
 def receive_command(
@@ -30,13 +30,13 @@ def receive_command(
     python: str,
 ) -> Cmd:
     """Receive a release on stdin. `digests` are those of manifest, checksum list and record; `base` may be empty."""
-    arguments = (deploy_dir, machine, release, *digests, base, "switch" if switch else "keep", str(seconds), python)
+    arguments = (deploy_dir, machine, release, *digests, base, _action(switch), str(seconds), python)
     return _script("receive.sh", *arguments, verify=True)
 
 
-def activate_command(deploy_dir: str, release: str, digest: str, python: str) -> Cmd:
+def activate_command(deploy_dir: str, release: str, digest: str, switch: bool, python: str) -> Cmd:
     """Verify a release that is there and make it current. An empty `release` means the previous one."""
-    return _script("release-activate.sh", deploy_dir, release, digest, python, verify=True)
+    return _script("release-activate.sh", deploy_dir, release, digest, _action(switch), python, verify=True)
 
 
 def list_command(deploy_dir: str, python: str) -> Cmd:
@@ -47,6 +47,10 @@ def list_command(deploy_dir: str, python: str) -> Cmd:
 def prune_command(deploy_dir: str, keep: int, log_days: int, remove: bool, python: str) -> Cmd:
     """List what can go; with `remove`, remove of it what stdin names."""
     return _script("release-prune.sh", deploy_dir, str(keep), str(log_days), "remove" if remove else "list", python)
+
+
+def _action(switch: bool) -> str:
+    return "switch" if switch else "keep"
 
 
 def _script(name: str, *arguments: str, verify: bool = False) -> Cmd:

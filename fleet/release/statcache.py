@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,11 @@ class StatCache:
         self._known = {} if path is None else _read(path)
         self._seen: dict[bytes, tuple[bytes, bytes]] = {}
         self._learned = False
+
+    @property
+    def names(self) -> Iterable[bytes]:
+        """What was remembered."""
+        return self._known.keys()
 
     def get(self, name: bytes, stamp: bytes) -> bytes | None:
         """The value remembered for a name, if its stamp is still the same."""

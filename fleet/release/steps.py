@@ -13,6 +13,8 @@ from fleet.release.upload import Progress, Upload
 from fleet.ssh import Cmd, Deadline
 
 Action = Literal["noop", "switched", "uploaded"]
+#: What is left to do: nothing, verify a release that is there (and switch to it), or send it.
+Task = Literal["nothing", "verify", "send"]
 
 #: Room that must be free, in units of the estimate.
 _ROOM: Final = 1.5
@@ -24,13 +26,11 @@ _PATIENCE: Final = 5
 _LONGEST: Final = 3600
 
 
-def at_hand(host: Inspection, tree: Tree, switch: bool) -> Action:
+def task(host: Inspection, tree: Tree) -> Task:
     """What has to be done, going by what the host says it has."""
     if host.current == tree.release and host.current_digest == tree.digest:
-        return "noop"
-    if host.present != tree.digest:
-        return "uploaded"
-    return "switched" if switch else "noop"
+        return "nothing"
+    return "verify" if tree.release in host.releases else "send"
 
 
 def prepared(tree: Tree, base: Base | None, progress: Progress | None = None) -> Upload:

@@ -29,30 +29,47 @@ class WorkTree:
     def rows(self, cache: StatCache) -> tuple[list[Row], list[str]]:
         """What is to be sent, in no order, and warnings. Raises Usage for what cannot be."""
         listing = Listing(self._root)
-        found = self._look(listing.paths(), listing)
+        # While git works, look at the files that will most probably be listed.
+        glanced = {path: status for path in cache.names if (status := self._glance(path)) is not None}
+        found = self._look(listing.paths(), listing, glanced)
         ignored = ignore.ignored(found.keys(), self._root)
         files = {path: status for path, status in found.items() if path not in ignored}
         return self._entries(files, cache), listing.warnings
 
-    def _look(self, paths: list[bytes], listing: Listing) -> dict[bytes, os.stat_result]:
+    def _look(
+        self, paths: list[bytes], listing: Listing, glanced: dict[bytes, os.stat_result]
+    ) -> dict[bytes, os.stat_result]:
         """The status of everything listed. What is gone is left out: git also lists files that were deleted."""
         found = {}
-        prefix, lstat, isdir = self._prefix, os.lstat, stat.S_ISDIR
+        isdir = stat.S_ISDIR
         repositories = []
         for path in paths:
-            try:
-                status = lstat(prefix + path)
-            except (FileNotFoundError, NotADirectoryError):
+            status = glanced.get(path) or self._status(path)
+            if status is None:
                 continue
-            except OSError as error:
-                raise unreadable(path, error) from error
             if isdir(status.st_mode):
                 repositories.append(path)
             else:
                 found[path] = status
         for path in repositories:
-            found |= self._look(listing.inside(path), listing)
+            found |= self._look(listing.inside(path, known=found), listing, {})
         return found
+
+    def _glance(self, path: bytes) -> os.stat_result | None:
+        """The status of a path, or None if it cannot be had."""
+        try:
+            return os.lstat(self._prefix + path)
+        except OSError:
+            return None
+
+    def _status(self, path: bytes) -> os.stat_result | None:
+        """The status of a path, or None if it is gone. Raises Usage if it cannot be had."""
+        try:
+            return os.lstat(self._prefix + path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise unreadable(path, error) from error
 
     def _entries(self, files: dict[bytes, os.stat_result], cache: StatCache) -> list[Row]:
         rows = []

@@ -117,6 +117,8 @@ def kernel_killed(pids: list[int]) -> bool:
             except BrokenPipeError:
                 # The oldest records were overwritten while they were read; the next read goes on behind them.
                 continue
+            if not record:
+                break
             found = any(pattern.search(record) for pattern in killed)
     os.close(descriptor)
     return found

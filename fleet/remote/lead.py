@@ -112,6 +112,11 @@ class Lead:
             self._take_ready(node, int(message["attempt"]), message.get("step"))
         elif kind == "failed" and message["attempt"] == self._started:
             self._judge(node, message["failure"])
+        elif kind == "ended":
+            self._left.add(node)
+            if node == 0:
+                # Rank 0 writes the final record, so its node alone knows whether the run completed or was stopped.
+                self._tell_all({"kind": "verdict", "attempt": message["attempt"], "state": message["state"]})
         elif kind == "bye":
             self._left.add(node)
 
@@ -130,6 +135,7 @@ class Lead:
         if self._missing():
             return
         self._started, self._order = attempt, None
+        self._left.clear()
         # A node without checkpoints holds no part of them: with replicated weights rank 0 alone writes.
         steps = [step for _, step in self._ready.values() if step is not None]
         whole = self._ready[0][1] is not None

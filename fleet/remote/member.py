@@ -33,6 +33,7 @@ class Member:
         self._wanted_since = 0.0
         self._go: Go | None = None
         self._order: Order | None = None
+        self._verdict: str | None = None
         self._heard: float | None = None
         self._released = False
         """Whether the lead said goodbye: its run ended well, and this node ends by itself."""
@@ -46,7 +47,7 @@ class Member:
     def ready(self, attempt: int, step: int | None) -> None:
         """Tell the lead that this node could start an attempt, and its newest verified checkpoint."""
         with self._guard:
-            self._attempt, self._go, self._order = attempt, None, None
+            self._attempt, self._go, self._order, self._verdict = attempt, None, None, None
             self._wanted_since = time.monotonic()
             self._outbox.append({"kind": "ready", "attempt": attempt, "step": step})
             self._missing = []
@@ -68,6 +69,16 @@ class Member:
         """Tell the lead that the attempt ended here by itself."""
         with self._guard:
             self._outbox.append({"kind": "failed", "attempt": self._attempt, "failure": culprit})
+
+    def report_end(self, state: str) -> None:
+        """Tell the lead that the attempt ended here without a failure."""
+        with self._guard:
+            self._outbox.append({"kind": "ended", "attempt": self._attempt, "state": state})
+
+    def verdict(self) -> str | None:
+        """How the run ended well, as rank 0's node knows it; None while it was not told."""
+        with self._guard:
+            return self._verdict
 
     def orders(self) -> Order | None:
         """What the lead ordered, once. A lead that is silent for too long is an order to stop."""
@@ -155,5 +166,7 @@ class Member:
                     self._order = Order(
                         message["action"], message["reason"], message["wait"], message["state"], message["exit"]
                     )
+                elif kind == "verdict" and message["attempt"] == self._attempt:
+                    self._verdict = message["state"]
                 elif kind == "bye":
                     self._released = True

@@ -1,6 +1,8 @@
-# Make a release that is on the host current, after it was verified again.
-# $1 deploy_dir, $2 id, the beginning of one, or empty for the previous release, $3 full digest or empty, $4 interpreter.
-python=$4
+# Verify a release that is on the host again, and make it current.
+# $1 deploy_dir, $2 id, the beginning of one, or empty for the previous release, $3 full digest or empty, $4 switch or
+# keep (verify only), $5 interpreter.
+action=$4
+python=$5
 
 end() {
     cd / || exit 1
@@ -30,5 +32,5 @@ take_lock
 trap end EXIT
 trap 'exit 74' HUP INT TERM PIPE
 verify "$base/releases/$id" "${3:-$id}" "$host/tmp/notes" || fail 65 "release $id: $reason"
-switch_to "$id"
+[ "$action" = keep ] || switch_to "$id"
 printf 'current %s\n' "$id"

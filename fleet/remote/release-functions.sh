@@ -36,22 +36,25 @@ locate() {
 name_machine() {
     identity=
     [ -r /etc/machine-id ] && read -r identity </etc/machine-id
-    machine=$(printf '%s\n%s' "$identity" "$(uname -n)" | digest_of -) || fail 69 "no sha256sum, and no $python either"
+    machine=$(printf '%s\n%s' "$identity" "$(uname -n)" | sha256)
     machine=${machine%"${machine#????????????????}"}
+    [ -n "$machine" ] || fail 69 "no sha256sum, and no $python either"
 }
 
-# SHA-256 of a file in hex; `-` is standard input.
-digest_of() {
+# SHA-256 of standard input in hex, and something after it.
+sha256() {
     if has sha256sum; then
-        set -- "$(sha256sum "$1")" || return 1
-        # The line of a name with a backslash begins with one.
-        set -- "${1#\\}"
-        printf '%s\n' "${1%% *}"
+        sha256sum
     else
         "$python" -c 'import hashlib, sys
-source = sys.stdin.buffer if sys.argv[1] == "-" else open(sys.argv[1], "rb")
-print(hashlib.sha256(source.read()).hexdigest())' "$1"
+print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest(), "-")'
     fi
+}
+
+# Sets digest to the SHA-256 of a file; to nothing if it cannot be read.
+digest_of() {
+    digest=$(sha256 <"$1" 2>/dev/null)
+    digest=${digest%% *}
 }
 
 # Compare files with the checksum lines on standard input. Mismatches are printed.

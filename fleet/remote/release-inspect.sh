@@ -1,6 +1,6 @@
 # What a deploy must know of a host, in one reply; nothing is changed. One `word value` a line.
-# $1 deploy_dir, $2 id of the release to come, $3 digest of its manifest, $4 interpreter.
-python=$4
+# $1 deploy_dir, $2 interpreter.
+python=$2
 
 # Runs whose state is not an end, and those that have none yet: the only ones worth asking for their lock.
 candidates() {
@@ -30,21 +30,18 @@ show_space() {
         place=${place%/*}
         place=${place:-/}
     done
-    set -f
-    # The word before the percentage: names of devices may hold spaces.
-    df -Pk "$place" | while IFS= read -r line; do
-        free=
-        share=
-        for word in ${line%%\%*}; do
-            free=$share
-            share=$word
-        done
-        case $free in
-        "" | *[!0-9]*) ;;
-        *) printf 'free_kib %s\n' "$free" ;;
+    # The number before the percentage: names of devices may hold spaces.
+    free=
+    for word in $(df -Pk "$place"); do
+        case $word in
+        *[0-9]%) break ;;
         esac
+        free=$word
     done
-    set +f
+    case $free in
+    "" | *[!0-9]*) ;;
+    *) printf 'free_kib %s\n' "$free" ;;
+    esac
 }
 
 show_tools() {
@@ -55,27 +52,25 @@ show_tools() {
 
 # Newest first, only what looks like a release.
 show_releases() {
-    ls -1t "$base/releases" 2>/dev/null | while IFS= read -r name; do
+    for name in $(ls -1t "$base/releases" 2>/dev/null); do
         case $name in
         *[!0-9a-f]*) ;;
-        *) [ -f "$base/releases/$name/.fleet/manifest" ] && printf 'release %s\n' "$name" ;;
+        *) [ ! -f "$base/releases/$name/.fleet/manifest" ] || printf 'release %s\n' "$name" ;;
         esac
     done
 }
 
 locate "$1" ""
 printf 'machine %s\nbase %s\n' "$machine" "$base"
-digest=
 if cd -P "$host/current" 2>/dev/null; then
-    digest=$(digest_of .fleet/manifest 2>/dev/null)
+    digest_of .fleet/manifest
     printf 'current %s %s\n' "${PWD##*/}" "$digest"
 fi
-if [ "$digest" != "$3" ]; then
-    [ ! -f "$base/releases/$2/.fleet/manifest" ] ||
-        printf 'present %s\n' "$(digest_of "$base/releases/$2/.fleet/manifest")"
-    show_releases
-    show_space
-    show_tools
-fi
+# Words of tools are split, and must not be taken for patterns.
+set -f
+show_releases
+show_space
+set +f
+show_tools
 show_live
 printf 'end\n'

@@ -76,7 +76,8 @@ verify() {
     reason="it is not there, or not whole"
     [ -f "$1/.fleet/manifest" ] && [ -f "$1/.fleet/SHA256SUMS" ] || return 1
     reason="its manifest is not the one that its name stands for"
-    case $(digest_of "$1/.fleet/manifest") in
+    digest_of "$1/.fleet/manifest"
+    case $digest in
     "$2"*) ;;
     *) return 1 ;;
     esac

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.dial import CONNECT
 from fleet.ssh.endpoint import Endpoint
-from fleet.ssh.failures import lost, unreachable
+from fleet.ssh.failures import ConnectionLost, lost, unreachable
 from fleet.ssh.link import Link
 from fleet.ssh.session import Session
 from fleet.ssh.slots import Slots
@@ -22,6 +22,14 @@ RECYCLE = 10_000
 #: Seconds for which a server that refuses a session is asked again, when none of ours is open: it may still be busy
 #: with the end of the one before.
 _PATIENCE = 2.0
+
+
+class Refused(Exception):
+    """The server does not open a channel."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Opened:
@@ -44,14 +52,13 @@ class Opened:
         """Start a command, once there is room for one. Raises NeverBegun, Unreachable, DeadlinePassed."""
         doing = f"waiting for a free session on {self._endpoint.name}"
         self._slots.take(deadline, doing)
+        self._use(1)
         try:
             channel = self._session(deadline, doing)
-            session = Session(self._endpoint, self.wire, channel, line, self._session_closed)
+            return Session(self._endpoint, self.wire, channel, line, self._session_closed)
         except BaseException:
-            self._slots.give_back()
+            self._session_closed()
             raise
-        self._use(1)
-        return session
 
     def tunnel(self, host: str, port: int, deadline: Deadline) -> Link:
         """A stream from this host to another address. Raises NeverBegun, Unreachable, DeadlinePassed."""
@@ -60,12 +67,16 @@ class Opened:
         def open_channel(seconds: float) -> paramiko.Channel:
             return self.wire.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=seconds)
 
+        self._use(1)
         try:
             channel = self._open(open_channel, deadline.sooner(CONNECT), doing)
-        except paramiko.ChannelException as refused:
+        except Refused as refused:
+            self._use(-1)
             why = "the jump host cannot reach that address, or may not forward connections"
-            raise unreachable(self._endpoint, f"{doing}: {refused.text or refused}", why) from refused
-        self._use(1)
+            raise unreachable(self._endpoint, f"{doing}: {refused.reason}", why) from refused
+        except BaseException:
+            self._use(-1)
+            raise
         return Link(channel, self._endpoint.watchdog, on_close=lambda: self._use(-1))
 
     def retire(self) -> None:
@@ -84,28 +95,34 @@ class Opened:
         while True:
             try:
                 return self._open(lambda seconds: self.wire.open_session(timeout=seconds), deadline, doing)
-            except paramiko.ChannelException as refused:
+            except Refused as refused:
                 if self._slots.lower(deadline, doing):
                     continue
                 if time.monotonic() > until:
                     why = "sshd's MaxSessions forbids it, or the host has no process left for it"
-                    raise unreachable(
-                        self._endpoint, f"it refuses a session: {refused.text or refused}", why
-                    ) from refused
+                    raise unreachable(self._endpoint, f"it refuses a session: {refused.reason}", why) from refused
             time.sleep(wait)
             wait = min(2 * wait, 0.2)
 
     def _open(self, ask: Callable[[float], paramiko.Channel], deadline: Deadline, doing: str) -> paramiko.Channel:
+        """Raises Refused if the server says no, NeverBegun if it says nothing any more."""
         try:
             channel = ask(max(0.05, deadline.remaining()))
-        except paramiko.ChannelException:
-            raise
-        except (paramiko.SSHException, EOFError, OSError) as failure:
-            if self.wire.is_active():
-                raise deadline.error(doing) from failure
-            raise lost(self._endpoint, self.wire.link.failure, begun=False) from failure
+        except paramiko.SSHException as failure:
+            if not self.wire.is_active():
+                raise self._lost() from failure
+            deadline.check(doing)
+            # The library keeps one exception for all threads, so the reason may have gone to another one.
+            raise Refused(getattr(failure, "text", "") or str(failure)) from failure
+        except (EOFError, OSError) as failure:
+            raise self._lost() from failure
         self._channels += 1
         return channel
+
+    def _lost(self) -> ConnectionLost:
+        # Its own thread may not have noticed yet, and nobody else shall try it.
+        self.wire.end()
+        return lost(self._endpoint, self.wire.link.failure, begun=False)
 
     def _session_closed(self) -> None:
         self._slots.give_back()

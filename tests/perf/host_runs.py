@@ -90,10 +90,10 @@ class HostRuns:
             command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def call(self, command: str, request: dict[str, Any]) -> dict[str, Any]:
+    def call(self, command: str, request: dict[str, Any], seconds: float = 120) -> dict[str, Any]:
         """Ask the host's agent over a connection of its own."""
         with opened(self.project) as session:
-            deadline = Deadline.after(120)
+            deadline = Deadline.after(seconds)
             return session.agent(self.host.name, deadline).call(command, request, deadline=deadline)
 
     def start(self, run: Run) -> dict[str, Any]:

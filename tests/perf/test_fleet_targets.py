@@ -23,6 +23,7 @@ FEW = {
     "fleet_status": ["--count", "1", "--hosts", "6"],
     "fleet_follow": ["--count", "5"],
     "fleet_runs": ["--count", "12"],
+    "fleet_identity": ["--count", "12"],
 }
 
 

@@ -168,6 +168,15 @@ def test_a_node_that_ends_well_is_not_missed(member):
     assert [one.orders() for one in rest] == [None, None]
 
 
+def test_the_node_of_rank_0_says_how_the_run_ended(member):
+    members = [member(node) for node in range(3)]
+    started(members)
+    members[1].report_end("completed")
+    members[0].report_end("stopped")
+    assert [until(members, one.verdict) for one in members] == ["stopped"] * 3
+    assert [one.orders() for one in members] == [None] * 3
+
+
 def test_an_order_reaches_a_node_that_was_cut_off_when_it_was_given(member):
     members = [member(node, silence=5.0) for node in range(3)]
     started(members)

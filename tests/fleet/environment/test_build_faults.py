@@ -22,7 +22,7 @@ from tests.fleet.environment.interpreters import make_interpreter
 
 PYPROJECT = project("torch", "alpha")
 PINS = "alpha==1.0\nbeta==2.0\ntorch==2.12.0\n"
-RACERS = 5
+RACERS = 4
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.farm.sshd import Farm
 from tests.fleet.environment.index import pip_settings, project
 
 #: Cuts at random bytes; the full table of a night takes more.
-CUTS = 4
+CUTS = 3
 PINS = "alpha==1.0\nbeta==2.0\ntorch==2.12.0\n"
 
 

@@ -242,7 +242,7 @@ def test_a_dry_run_changes_nothing(host: Host, look: Callable[..., Tree], projec
     assert digest_of_everything(host.home) == before
     assert host.deploy(tree).bytes_sent == step.bytes
     (step,) = plan_deploy(host.transport, tree, host.deploy_dir, deadline=soon())
-    assert (step.what, step.files, step.bytes) == (f"nothing: release {tree.release} is there", 0, 0)
+    assert (step.what, step.files, step.bytes) == (f"nothing: release {tree.release} is current", 0, 0)
 
 
 class Greeting(PlainTransport):

@@ -87,6 +87,19 @@ def test_submodules_are_sent_and_missing_ones_reported(place: Path, project: Pat
     assert tree.warnings == ("submodule vendor/library is not checked out: nothing of it is sent",)
 
 
+def test_what_replaces_a_tracked_file_is_sent(place: Path, project: Path) -> None:
+    for _ in range(2):
+        scan(project, cache=place / "cache")
+        (project / "README.md").unlink(missing_ok=True)
+        write(project, {"README.md/inner": b"1"})
+        tree = scan(project, cache=place / "cache")
+        assert tree.warnings == ()
+        assert "README.md/inner" in names(tree)
+        (project / "README.md" / "inner").unlink()
+        (project / "README.md").rmdir()
+        assert "README.md" not in names(scan(project, cache=place / "cache"))
+
+
 def test_paths_that_are_never_sent(project: Path) -> None:
     write(project, {".env.local": b"TOKEN=1", "sub/.env.local": b"x"})
     assert {".env.local", "sub/.env.local"} <= names(scan(project))

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fleet.remote import evidence as evidence_module
 from fleet.remote.budget import Budget
 from fleet.remote.classify import Ending, classify, failed_to_start
-from fleet.remote.evidence import Evidence, Failure, merged, summary_failure, traceback_failure
+from fleet.remote.evidence import (
+    Evidence,
+    Failure,
+    crash_files,
+    kernel_killed,
+    launcher_files,
+    merged,
+    summary_failure,
+    traceback_failure,
+)
+from fleet.remote.places import RunFiles
 from fleet.remote.states import culprit_field, exit_field
 from hydra.errors import HydraError
 from hydra.runs import Exit
@@ -91,6 +104,36 @@ def test_what_is_known_of_a_rank_is_put_together() -> None:
         Failure(1, 10, code=1, exception="ValueError", message="no"),
         Failure(0, 20, signal=9, exception="late"),
     ]
+
+
+def test_error_files_of_this_attempt_are_read(tmp_path: Path) -> None:
+    """The trainer's own, and those of torchrun's form; what an earlier attempt wrote does not count."""
+    files = RunFiles(str(tmp_path))
+    assert crash_files(files, 0) == [] and launcher_files(files.file("launcher"), 0, 0) == []
+    files.create()
+    crash = {"code": 5, "exception": "DeviceMemoryError", "message": "full", "rank": 3, "traceback": "..."}
+    (tmp_path / "crash" / "rank-3.json").write_text(json.dumps(crash))
+    (tmp_path / "crash" / "rank-4.json").write_text("{torn")
+    (tmp_path / "crash" / "notes.txt").write_text("x")
+    [found] = crash_files(files, 0)
+    assert (found.rank, found.code, found.exception, found.message) == (3, 5, "DeviceMemoryError", "full")
+    assert crash_files(files, found.at_ns + 1) == []
+    folder = tmp_path / "launcher" / "id_x" / "attempt_0" / "1"
+    folder.mkdir(parents=True)
+    error = {"message": {"message": "torch.OutOfMemoryError: CUDA out of memory.", "extraInfo": {"timestamp": "1"}}}
+    (folder / "error.json").write_text(json.dumps(error))
+    [found] = launcher_files(files.file("launcher"), 8, 0)
+    assert (found.rank, found.exception) == (9, "torch.OutOfMemoryError")
+    assert classify(evidence(1, failures=[found])).state == "oom"
+
+
+def test_the_kernels_log_names_whom_it_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "kmsg"
+    log.write_text("6,1,2,-;oom-kill:constraint=CONSTRAINT_NONE\n3,2,3,-;Out of memory: Killed process 4711 (python)\n")
+    monkeypatch.setattr(evidence_module, "_KERNEL_LOG", str(log))
+    assert kernel_killed([4711]) and not kernel_killed([471])
+    monkeypatch.setattr(evidence_module, "_KERNEL_LOG", str(tmp_path / "absent"))
+    assert not kernel_killed([4711])
 
 
 SUMMARY = """Root Cause (first observed failure):

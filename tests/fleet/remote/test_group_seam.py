@@ -1,4 +1,4 @@
-"""What a supervisor asks of a group, and what it does with the answers: start together, report, obey, restart together."""
+"""What a supervisor asks of a group, and how it obeys: start together, report, end, restart together."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from hydra.training.checkpoint.reading import Checkpoints
 from tests.fleet.remote.hosts import PATIENCE, Host, wait_for
 
 #: Steps after the resume.
-MORE = 10
+MORE = 40
 SETTINGS = {
     "training.steps": "1000000",
     "training.batch": "2",
@@ -53,7 +53,7 @@ def test_start_stop_resume_completed(host: Host, root: Path, tmp_path: Path) -> 
     resumed = host.start("run-a", "trainer.py", *settings, resume=True, attempt=2, **changes)
     assert resumed["attempt"] == 2 and resumed["state"] in ("running", "completed"), resumed
     state = host.wait_state("run-a")
-    assert state.state == "completed" and state.last_step == step + MORE
+    assert state.state == "completed" and state.last_step == step + MORE, state.exit
     events = read_events(host.directory("run-a").events).events
     assert [event.data["step"] for event in events if event.kind == "run.resumed"] == [step]
     assert events[-1].kind == "run.completed" and "run.lost" not in {event.kind for event in events}

@@ -77,7 +77,7 @@ def test_a_launcher_killed_by_nine_leaves_no_workers(host: Host) -> None:
     assert not [worker for worker in workers if worker.alive()]
 
 
-@pytest.mark.parametrize("program", ["trainer.py", "deaf.py", "launcher.py"])
+@pytest.mark.parametrize("program", ["trainer.py", "deaf.py"])
 def test_a_stop_without_supervisor_ends_what_it_left(host: Host, program: str) -> None:
     host.start("run-a", program)
     wait_for(lambda: host.frames("run-a"), "output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fleet.errors import Unreachable
+from fleet.errors import DeadlinePassed, Unreachable
 from fleet.ssh import Cmd, Deadline, Endpoint, Pool, SshTransport, Watchdog
 from fleet.ssh.failures import ConnectionLost
 from tests.farm.proxy import Proxy
@@ -98,13 +99,13 @@ def test_the_default_notices_within_ten_seconds(make: Callable[..., SshTransport
 
 def test_a_quiet_command_on_a_good_link_is_left_alone(make: Callable[..., SshTransport]) -> None:
     """Longer than the limit, without a byte from the command: the host's answers to our questions are enough."""
-    assert make(QUICK).exec(sh("sleep 1.5; echo still here"), deadline=soon()).out == b"still here\n"
+    assert make(QUICK).exec(sh("sleep 1.3; echo still here"), deadline=soon()).out == b"still here\n"
 
 
 def test_a_slow_reader_is_no_dead_peer(make: Callable[..., SshTransport]) -> None:
     """The command takes its time to read: its window is full, and we have nothing to send but questions."""
     chunks = [bytes(1 << 20)] * 6
-    assert make(QUICK).stream_in(sh("sleep 1.5; wc -c"), chunks, deadline=soon()).out.split() == [b"6291456"]
+    assert make(QUICK).stream_in(sh("sleep 1.3; wc -c"), chunks, deadline=soon()).out.split() == [b"6291456"]
 
 
 def test_a_process_that_was_stopped_does_not_blame_the_peer(make: Callable[..., SshTransport]) -> None:
@@ -113,7 +114,7 @@ def test_a_process_that_was_stopped_does_not_blame_the_peer(make: Callable[..., 
     if (child := os.fork()) == 0:
         time.sleep(0.2)
         os.kill(os.getppid(), signal.SIGSTOP)
-        time.sleep(2)
+        time.sleep(1.5)
         os.kill(os.getppid(), signal.SIGCONT)
         os._exit(0)
     time.sleep(0.5)
@@ -122,22 +123,20 @@ def test_a_process_that_was_stopped_does_not_blame_the_peer(make: Callable[..., 
     assert box.exec(Cmd(("true",)), deadline=soon()).ok
 
 
-@pytest.mark.usefixtures("threads")
 def test_a_server_that_is_stopped(pool: Pool, endpoint: Callable[..., Endpoint], farm: Callable[..., Farm]) -> None:
-    """Its kernel goes on to acknowledge, so only an unanswered question tells."""
+    """Its kernel goes on to acknowledge, so only an unanswered question tells; then a new connection serves."""
     stopped = farm(1, fresh=True)
     box = pool.to(endpoint(stopped.hosts[0], watchdog=QUICK))
     box.open(soon())
-    sessions = stopped._servers[0].sessions()
-    assert sessions
-    for one in sessions:
-        os.kill(one.pid, signal.SIGSTOP)
+    [session] = [int(pid) for pid in box.exec(sh("echo $PPID"), deadline=soon()).out.split()]
+    os.kill(session, signal.SIGSTOP)
     try:
-        with pytest.raises(Unreachable):
-            box.exec(Cmd(("true",)), deadline=Deadline.after(5))
+        began = time.monotonic()
+        assert box.exec(Cmd(("true",)), deadline=soon()).ok
+        assert 0.5 < time.monotonic() - began < 3
     finally:
-        for one in sessions:
-            os.kill(one.pid, signal.SIGCONT)
+        os.kill(session, signal.SIGCONT)
+    assert stopped.hosts[0].log.read_text().count("Accepted publickey") == 2
 
 
 @pytest.mark.usefixtures("threads")
@@ -147,7 +146,7 @@ def test_no_greeting_is_a_failure_within_the_deadline(
     there.hole()
     box = pool.to(endpoint(farm(1).through(0, there)))
     began = time.monotonic()
-    with pytest.raises(Exception, match="exchanging keys with h0 did not end within 1 s"):
+    with pytest.raises(DeadlinePassed, match="exchanging keys with h0 did not end within 1 s"):
         box.exec(Cmd(("true",)), deadline=Deadline.after(1))
     assert time.monotonic() - began < 2
 
@@ -158,15 +157,12 @@ def test_no_greeting_is_a_failure_within_the_deadline(
 def test_a_cut_anywhere_in_the_handshake_ends_in_an_error(
     pool: Pool, endpoint: Callable[..., Endpoint], farm: Callable[..., Farm], there: Proxy, mode: Any, direction: Any
 ) -> None:
-    """Every place in turn, in steps; a server that was not there at all at first is tried again."""
-    for count in range(10, 2400, 300):
+    """Several places in turn. Whatever else were raised would fail this test."""
+    step = 300 if mode != "hole" else 1100
+    for count in range(10, 2400, step):
         there.cut_after(count, mode, direction)
         box = pool.to(endpoint(farm(1).through(0, there), name=f"h{count}", watchdog=QUICK))
-        try:
-            box.exec(sh("head -c 3000 /dev/zero"), deadline=Deadline.after(1.2 if mode == "hole" else 10))
-        except Unreachable as error:
-            assert error.what
-        except Exception as error:
-            assert type(error).__name__ == "DeadlinePassed", error
+        with contextlib.suppress(Unreachable, DeadlinePassed):
+            box.exec(sh("head -c 3000 /dev/zero"), deadline=Deadline.after(0.7 if mode == "hole" else 10))
         box.close()
     there.disarm()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -82,11 +84,32 @@ def test_a_server_without_sessions(
         box.exec(TRUE, deadline=soon())
 
 
+def greeting(host: FarmHost, idle: list[socket.socket]) -> bytes:
+    """What a server says to one more connection, which then stays open without signing in."""
+    idle.append(socket.create_connection((host.address, host.port), 10))
+    return idle[-1].recv(4)
+
+
 def test_a_server_that_drops_bursts(pool: Pool, endpoint: Callable[..., Endpoint], farm: Callable[..., Farm]) -> None:
-    host = farm(1, config=("MaxStartups 2",)).hosts[0]
-    boxes = [pool.to(endpoint(host, name=f"h{number}")) for number in range(8)]
-    assert [result.rc for result in all_at_once(boxes, TRUE)] == [0] * 8
-    assert "MaxStartups" in host.log.read_text()
+    """Two who do not sign in fill the server: it drops who comes then, until one of them leaves."""
+    # sshd's answer is that of MaxStartups, of which it takes the farm's own line.
+    host = farm(1, config=("PerSourceMaxStartups 2",)).hosts[0]
+    with contextlib.ExitStack() as leaving:
+        idle: list[socket.socket] = []
+        assert [greeting(host, idle) == b"SSH-" for _ in range(3)] == [True, True, False]
+        for one in idle[1:]:
+            leaving.enter_context(one)
+        timer = threading.Timer(0.3, idle[0].close)
+        timer.start()
+        assert pool.to(endpoint(host)).exec(TRUE, deadline=soon()).ok
+        timer.join()
+        # And for good: four attempts, within two seconds.
+        assert greeting(host, idle) == b"SSH-"
+        leaving.enter_context(idle[-1])
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="no SSH greeting"):
+            pool.to(endpoint(host, name="late")).exec(TRUE, deadline=soon())
+        assert 0.4 < time.monotonic() - began < 2.5
 
 
 def test_a_closed_port(pool: Pool, endpoint: Callable[..., Endpoint], farm: Callable[..., Farm]) -> None:
