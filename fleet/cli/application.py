@@ -21,6 +21,8 @@ from fleet.cli.conversion import converted_plainly
 from fleet.cli.ending import Ended
 from fleet.cli.envelope import complaint, failure
 from fleet.cli.options import Invocation, split
+from fleet.cli.output import tell
+from fleet.cli.redacting import redacted
 from hydra.errors import HydraError
 
 INTERRUPTED: Final = 130
@@ -63,18 +65,21 @@ def loaded(name: str, entry: Entry) -> Any:
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A command whose errors become messages and exit codes, and whose interruption ends with 130."""
+    """A command whose errors become messages and exit codes, and whose interruption ends with 130.
+
+    Its first argument, `ctx`, is the context.
+    """
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        context: typer.Context = next((value for value in args if isinstance(value, typer.Context)), options.get("ctx"))
+        context: typer.Context = options["ctx"] if "ctx" in options else args[0]
         try:
             return function(*args, **options)
         except HydraError as error:
             invocation: Invocation = context.obj
             if invocation.json:
                 typer.echo(failure(_name(context), [error]))
-            typer.echo(f"{type(error).__name__}: {error}", err=True)
+            tell(error)
             raise Ended(error.exit_code) from None
         except KeyboardInterrupt:
             if context.obj.json:
@@ -117,10 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     as_json, name = "--json" in ours, next((word for word in ours if word in COMMANDS), "overview")
     if not traced(ours):
         sys.excepthook = functools.partial(_bug, name if as_json else None)
+    begun = Invocation(rest=rest)
     try:
-        code = converted_plainly(get_command(application()))(
-            args=ours, prog_name="fleet", obj=rest, standalone_mode=False
-        )
+        with redacted(begun.redactor):
+            code = converted_plainly(get_command(application()))(
+                args=ours, prog_name="fleet", obj=begun, standalone_mode=False
+            )
     except _Refused as error:
         error.show()  # type: ignore[attr-defined]
         if as_json:
@@ -180,7 +187,7 @@ def _options(
 ) -> None:
     """Options of every command."""
     ctx.obj = Invocation(
-        config, as_json, dry_run, yes, quiet, verbose, not no_color, timeout, jobs, tuple(ctx.obj or ())
+        config, as_json, dry_run, yes, quiet, verbose, not no_color, timeout, jobs, ctx.obj.rest, ctx.obj.redactor
     )
     if ctx.invoked_subcommand is None:
         if ctx.obj.rest:

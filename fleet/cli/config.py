@@ -63,15 +63,17 @@ def schema(
     ctx: typer.Context,
     outputs: Annotated[bool, typer.Option("--outputs", help="Of what --json prints instead.")] = False,
 ) -> None:
-    """The JSON Schema of fleet.json, for editors."""
+    """The JSON Schema of fleet.json, for editors. With --json it stands in the object that every command prints."""
     if outputs:
         from fleet.cli.outputs import schemas
 
-        write(json.dumps(schemas(), indent=2))
+        found = schemas()
     else:
         from fleet.inventory import schema as inventory_schema
 
-        write(json.dumps(inventory_schema(), indent=2))
+        found = inventory_schema()
+    invocation: Invocation = ctx.obj
+    write(envelope("config-schema", found) if invocation.json else json.dumps(found, indent=2))
     raise Ended(0)
 
 
@@ -81,5 +83,6 @@ def example(ctx: typer.Context) -> None:
     """An example of fleet.json to begin with."""
     from fleet.inventory import example as text
 
-    write(text().rstrip("\n"))
+    invocation: Invocation = ctx.obj
+    write(envelope("config-example", json.loads(text())) if invocation.json else text().rstrip("\n"))
     raise Ended(0)

@@ -10,8 +10,11 @@ from fleet.cli.options import Invocation
 from fleet.errors import Usage
 
 
-def confirmed(invocation: Invocation, question: str) -> None:
-    """Return if the user agrees. Raises Usage where nobody can be asked, and when the answer is no."""
+def confirmed(invocation: Invocation, question: str, example: str) -> None:
+    """Return if the user agrees. Raises Usage where nobody can be asked, and when the answer is no.
+
+    `example` is the command line that says yes.
+    """
     if invocation.yes:
         return
     if not sys.stdin.isatty() or invocation.json:
@@ -19,9 +22,7 @@ def confirmed(invocation: Invocation, question: str) -> None:
             f"not confirmed: {question}",
             why="there is no terminal to ask on",
             fix="say yes on the command line",
-            example="fleet stop lab-a --kill --yes",
+            example=example,
         )
     if not typer.confirm(question, err=True):
-        raise Usage(
-            "nothing was done", why="the answer was no", fix="answer yes, or leave it", example="fleet stop lab-a --yes"
-        )
+        raise Usage("nothing was done", why="the answer was no", fix="answer yes, or leave it", example=example)

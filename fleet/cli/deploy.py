@@ -49,7 +49,7 @@ def command(
                         if step.argv and invocation.verbose:
                             remark(invocation, shlex.join(step.argv))
 
-            finish(invocation, "deploy", planned, show_plan)
+            finish(invocation, "deploy-plan", planned, show_plan)
         with Transfer(invocation, "sending") as transfer:
             report = deploy_all(session, names, options, transfer.update)
 

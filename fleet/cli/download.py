@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from fleet.cli.progress import Transfer
 from fleet.cli.targets import RunOption, TargetArgument
 from fleet.control.downloads import DownloadOptions, fetch, plan_fetch
 from fleet.control.report import Report
+from fleet.download import Listing
 from fleet.errors import Usage
 
 
@@ -52,7 +53,7 @@ def command(
                     write(f"{file.path} ({file.size:,} bytes)")
                 write(f"{len(listing.files)} files, {listing.size:,} bytes, to {folder}")
 
-            finish(invocation, "download", Report({names[0]: listing}), show_plan)
+            finish(invocation, "download-plan", Report({names[0]: _plan(folder, listing)}), show_plan)
         with Transfer(invocation, "receiving") as transfer:
             fetched = fetch(
                 session, names[0], options, lambda progress: transfer.update(names[0], progress.done, progress.total)
@@ -69,3 +70,9 @@ def command(
                 remark(invocation, f"left out: {skipped.path}: {skipped.why}")
 
         finish(invocation, "download", Report({names[0]: fetched}), show)
+
+
+def _plan(folder: Path, listing: Listing) -> dict[str, Any]:
+    files = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in listing.files]
+    facts = {"run": listing.run, "path": folder, "bytes": listing.size, "steps": listing.steps}
+    return {**facts, "files": files, "skipped": listing.skipped}

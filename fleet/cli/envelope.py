@@ -1,4 +1,7 @@
-"""What `--json` prints: one object `{"schema", "ok", "data", "errors"}` a command, the same for all of them."""
+"""What `--json` prints: one object `{"schema", "ok", "data", "errors"}` a command, the same for all of them.
+
+`warnings` stands beside them when there are any.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from hydra.errors import HydraError
 VERSION: Final = 1
 
 
-def envelope(command: str, data: Any, errors: Sequence[HydraError] = ()) -> str:
+def envelope(command: str, data: Any, errors: Sequence[HydraError] = (), warnings: Sequence[str] = ()) -> str:
     """The object of a command as one line."""
-    return _text(command, data, [problem(error) for error in errors])
+    return _text(command, data, [problem(error) for error in errors], warnings)
 
 
 def failure(command: str, errors: Sequence[HydraError]) -> str:
@@ -59,7 +62,9 @@ def _fields(value: Any) -> dict[str, Any]:
     return dict(shaped()) if shaped is not None else {one.name: getattr(value, one.name) for one in fields(value)}
 
 
-def _text(command: str, data: Any, errors: list[dict[str, Any]]) -> str:
+def _text(command: str, data: Any, errors: list[dict[str, Any]], warnings: Sequence[str] = ()) -> str:
     name = command.replace(" ", "-")
     body = {"schema": f"fleet.{name}/{VERSION}", "ok": not errors, "data": plain(data), "errors": errors}
+    if warnings:
+        body["warnings"] = list(warnings)
     return json.dumps(body, ensure_ascii=False, allow_nan=False)

@@ -11,12 +11,12 @@ import typer
 from fleet.cli.ending import Ended
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
-from fleet.cli.output import remark, visible, write
-from fleet.cli.targets import RunOption, TargetArgument
-from fleet.control.following import events_so_far, following_events, runs_to_read
-from fleet.errors import RemoteFailed, Usage
-from fleet.logs import Ended as RunEnded
-from fleet.logs import Failed, LostRun, Row, Vanished, message
+from fleet.cli.output import complain, remark, visible, write
+from fleet.cli.screen import Screen
+from fleet.cli.targets import AllOption, RunOption, TargetArgument
+from fleet.control.following import following_events, runs_to_read
+from fleet.errors import Usage
+from fleet.logs import Filter, Row
 
 _LEVELS = ("info", "warning", "error")
 
@@ -24,6 +24,7 @@ _LEVELS = ("info", "warning", "error")
 def command(
     ctx: typer.Context,
     target: TargetArgument = None,
+    everywhere: AllOption = False,
     run: RunOption = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     since: Annotated[int, typer.Option(metavar="CURSOR", min=0, help="Begin at a cursor that --json printed.")] = 0,
@@ -32,7 +33,10 @@ def command(
     ] = None,
     level: Annotated[str, typer.Option(metavar="L", help="At least info, warning or error.")] = "info",
 ) -> None:
-    """Show or follow the events of a run: starts, checkpoints, guards, health, its end."""
+    """Show or follow the events of a run: starts, checkpoints, guards, health, its end. Without a target, of all hosts.
+
+    --follow ends with the run: exit code 0 if it completed or was stopped, else 8.
+    """
     invocation: Invocation = ctx.obj
     if level not in _LEVELS:
         raise Usage(
@@ -41,28 +45,17 @@ def command(
             fix="name one of them",
             example="--level warning",
         )
-    codes = [0]
     with opened(invocation) as session:
-        found = runs_to_read(session, session.names(target), run)
-        if not follow:
-            for name, one in found.items():
-                for row in events_so_far(session, one, since):
-                    _show(invocation, name, row, kind, level)
-            raise Ended(0)
-        cursors = {name: (row, since) for name, row in found.items()}
-        for name, record in following_events(session, cursors, threading.Event()):
+        found = runs_to_read(session, session.names(target, everything=everywhere or target is None), run)
+        screen = Screen(invocation, session.redactor, Filter())
+        complain(invocation, found, screen.fail)
+        cursors = {name: (row, since) for name, row in found.rows.items()}
+        for name, record in following_events(session, cursors, threading.Event(), until_now=not follow):
             if isinstance(record, Row):
                 _show(invocation, name, record, kind, level)
-            elif isinstance(record, Failed):
-                typer.echo(f"{type(record.error).__name__}: {record.error}", err=True)
-                codes.append(record.error.exit_code)
-            elif (said := message(record)) is not None:
-                remark(invocation, f"{name}: {said}")
-            if isinstance(record, LostRun | Vanished):
-                codes.append(RemoteFailed.exit_code)
-            elif isinstance(record, RunEnded) and record.state not in ("completed", "stopped"):
-                codes.append(RemoteFailed.exit_code)
-    raise Ended(max(codes))
+            else:
+                screen.show(name, record)
+    raise Ended(screen.code(found.rows))
 
 
 def _show(invocation: Invocation, name: str, row: Row, kind: str | None, level: str) -> None:
@@ -76,10 +69,16 @@ def _show(invocation: Invocation, name: str, row: Row, kind: str | None, level: 
     what = str(event.get("kind"))
     if kind is not None and what != kind and not what.startswith(f"{kind}."):
         return
-    if _LEVELS.index(str(event.get("level", "info"))) < _LEVELS.index(level):
+    if _LEVELS.index(_level(event)) < _LEVELS.index(level):
         return
     if invocation.json:
         write(json.dumps({"host": name, "cursor": row.cursor, **event}))
         return
     data = ", ".join(f"{key} {value}" for key, value in (event.get("data") or {}).items())
-    write(visible(f"{name}  {event.get('seq')}  step {event.get('step')}  {what}  {data}"))
+    write(visible(f"{name}  {event.get('seq')}  step {event.get('step')}  {what}  {data}").rstrip())
+
+
+def _level(event: dict[str, Any]) -> str:
+    """The event's level; one that this version does not know is shown rather than hidden."""
+    found = event.get("level", "info")
+    return str(found) if found in _LEVELS else _LEVELS[-1]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 import threading
+from collections import deque
 from typing import Annotated
 
 import typer
@@ -13,19 +12,20 @@ import typer
 from fleet.cli.ending import Ended
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
-from fleet.cli.output import remark
-from fleet.cli.targets import RunOption, TargetArgument
+from fleet.cli.output import complain, remark
+from fleet.cli.screen import Screen
+from fleet.cli.targets import AllOption, RunOption, TargetArgument
 from fleet.control.finding import Found
-from fleet.control.following import Wanted, following, last, runs_to_read
+from fleet.control.following import Wanted, last, runs_to_read
 from fleet.control.session import Session
-from fleet.errors import RemoteFailed, Usage
-from fleet.logs import Ended as RunEnded
-from fleet.logs import Failed, Filter, Gap, Line, LostRun, Printer, Vanished, message, parse_since, records_of, to_json
+from fleet.errors import Usage
+from fleet.logs import Filter, Line, parse_since, records_of
 
 
 def command(
     ctx: typer.Context,
     target: TargetArgument = None,
+    everywhere: AllOption = False,
     run: RunOption = None,
     lines: Annotated[int, typer.Option("-n", metavar="N", min=0, help="Lines to begin with.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
@@ -40,39 +40,26 @@ def command(
     """Show or follow the log of a run: the live one, else the newest, unless --run names one.
 
     --follow survives lost connections without losing or repeating a line and ends with the run: exit code 0 if it
-    completed or was stopped, else 8.
+    completed or was stopped, else 8. --cached asks no host: it shows what was followed before.
     """
     invocation: Invocation = ctx.obj
     chosen = Filter(rank, _pattern(grep))
     wanted = Wanted(lines, None if since is None else parse_since(since), rank, grep)
     with opened(invocation) as session:
-        names = session.names(target)
+        names = session.names(target, everything=everywhere)
         if cached:
-            if run is None:
-                raise Usage(
-                    "--cached without --run",
-                    why="the host is not asked, so it cannot say which run is the newest",
-                    fix="name the run",
-                    example="fleet logs lab-a --run small-lm-20260131-235959-k3qz --cached",
-                )
-            screen = Screen(invocation, chosen, raw, prefixed=len(names) > 1)
+            screen = Screen(invocation, session.redactor, chosen, raw=raw, prefixed=len(names) > 1)
             for name in names:
-                for record in records_of(session.logs.read(name, run)):
-                    screen.show(name, record)
+                _show_kept(session, name, _named(run, follow=follow), wanted, screen)
             raise Ended(0)
         found = runs_to_read(session, names, run)
-        if invocation.dry_run:
-            raise Usage(
-                "--dry-run has no meaning for logs",
-                why="reading changes nothing",
-                fix="leave it out",
-                example="fleet logs lab-a",
-            )
-        screen = Screen(invocation, chosen, raw, prefixed=len(found) > 1)
-        cursors = {name: (row, _begin(session, row, wanted, screen)) for name, row in found.items()}
+        screen = Screen(invocation, session.redactor, chosen, raw=raw, prefixed=len(found.rows) > 1)
+        complain(invocation, found, screen.fail)
+        cursors = {name: (row, _begin(session, row, wanted, screen)) for name, row in found.rows.items()}
         exact = wanted.since is not None and wanted.since.cursor is not None
-        code = screen.follow(session, cursors, threading.Event(), until_end=follow) if follow or exact else 0
-    raise Ended(code)
+        if follow or exact:
+            screen.follow(session, cursors, threading.Event(), until_now=not follow)
+    raise Ended(screen.code(found.rows))
 
 
 def _begin(session: Session, found: Found, wanted: Wanted, screen: Screen) -> int:
@@ -87,6 +74,43 @@ def _begin(session: Session, found: Found, wanted: Wanted, screen: Screen) -> in
     return before.cursor
 
 
+def _named(run: str | None, *, follow: bool) -> str:
+    """The run whose kept log is wanted. Raises Usage where only the host could answer."""
+    what = "--cached with --follow" if follow else "--cached without --run"
+    why = "the host is not asked, so nothing new comes" if follow else "the host is not asked which run is the newest"
+    if run is not None and not follow:
+        return run
+    raise Usage(
+        what, why=why, fix="leave --follow out" if follow else "name the run",
+        example="fleet logs lab-a --run small-lm-20260131-235959-k3qz --cached",
+    )  # fmt: skip
+
+
+def _show_kept(session: Session, name: str, run: str, wanted: Wanted, screen: Screen) -> None:
+    since = wanted.since
+    if since is not None and since.cursor is None:
+        raise Usage(
+            f"--cached with --since {since.seconds:.0f}s",
+            why="ages are measured by the host's clock, and the host is not asked",
+            fix="give a cursor, or a number of lines with -n",
+            example=f"fleet logs {name} --run {run} --cached -n 200",
+        )
+    begin = 0 if since is None or since.cursor is None else since.cursor
+    records = (record for record in records_of(session.logs.read(name, run, begin)) if _behind(record, begin))
+    kept = (record for record in records if not isinstance(record, Line) or screen.takes(record))
+    found = list(kept) if since is not None else deque(kept, maxlen=wanted.lines)
+    for record in found:
+        screen.show(name, record)
+    if not found:
+        remark(screen.invocation, f"{name}: nothing of run {run} was followed before")
+
+
+def _behind(record: object, cursor: int) -> bool:
+    """Whether a record ends behind a position: a kept piece may begin before it."""
+    place = getattr(record, "cursor", None)
+    return place is None or place > cursor
+
+
 def _pattern(text: str | None) -> re.Pattern[str] | None:
     if text is None:
         return None
@@ -99,66 +123,3 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
             fix="escape its special characters",
             example=r"--grep 'loss \d+'",
         ) from error
-
-
-class Screen:
-    """Prints records: lines on stdout, everything else on stderr."""
-
-    def __init__(self, invocation: Invocation, chosen: Filter, raw: bool, *, prefixed: bool) -> None:
-        self.invocation, self._filter = invocation, chosen
-        raw = raw or not sys.stdout.isatty()
-        self._printer = Printer(_write, raw=raw, prefixed=prefixed)
-        self._codes: dict[str, int] = {}
-
-    def show(self, name: str, record: object) -> None:
-        """One record of a host."""
-        if isinstance(record, Line):
-            if self._filter.takes(record.frame):
-                if self.invocation.json:
-                    _write(json.dumps(to_json(record, name)).encode() + b"\n")
-                else:
-                    self._printer.line(record.frame, name)
-            return
-        if isinstance(record, Failed):
-            typer.echo(f"{type(record.error).__name__}: {record.error}", err=True)
-            self._codes[name] = record.error.exit_code
-            return
-        said = message(record)  # type: ignore[arg-type]
-        if said is not None:
-            remark(self.invocation, f"{name}: {said}")
-        if isinstance(record, RunEnded):
-            self._codes[name] = 0 if record.state in ("completed", "stopped") else RemoteFailed.exit_code
-        elif isinstance(record, LostRun | Vanished | Gap):
-            self._codes[name] = RemoteFailed.exit_code
-        if self.invocation.json and isinstance(record, RunEnded | LostRun | Vanished):
-            state = record.state if isinstance(record, RunEnded) else type(record).__name__.lower()
-            _write(json.dumps({"host": name, "ended": state}).encode() + b"\n")
-
-    def follow(
-        self, session: Session, cursors: dict[str, tuple[Found, int]], stop: threading.Event, *, until_end: bool
-    ) -> int:
-        """Follow runs to their ends and return the exit code; without `until_end`, only to where the log is now."""
-        ends = {} if until_end else {name: _end(session, found) for name, (found, _) in cursors.items()}
-        cursors = {name: row for name, row in cursors.items() if until_end or row[1] < ends[name]}
-        ends = {name: end for name, end in ends.items() if name in cursors}
-        try:
-            for name, record in following(session, cursors, stop):
-                self.show(name, record)
-                cursor = getattr(record, "cursor", None)
-                if cursor is not None and name in ends and cursor >= ends[name]:
-                    ends.pop(name)
-                if not until_end and not ends:
-                    break
-        finally:
-            stop.set()
-            self._printer.finish()
-        return max(self._codes.values(), default=0)
-
-
-def _end(session: Session, found: Found) -> int:
-    return last(session, found, Wanted(lines=0)).cursor
-
-
-def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()

@@ -16,4 +16,5 @@ def opened(invocation: Invocation, *, ask_password: AskPassword | None = None) -
         timeout=invocation.timeout,
         argv=sys.argv,
         ask_password=ask_password,
+        redactor=invocation.redactor,
     )

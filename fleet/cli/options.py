@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from fleet.redaction import Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Invocation:
     """Hosts worked on at once."""
     rest: tuple[str, ...] = ()
     """What followed `--`: a remote command or arguments of the trainer, never interpreted here."""
+    redactor: Redactor = field(default_factory=Redactor, compare=False)
+    """Takes secrets out of all that is printed; the session teaches it those of fleet.json."""
 
 
 _FLAGS: Final = frozenset({"--json", "--dry-run", "--yes", "--quiet", "--verbose", "--no-color"})

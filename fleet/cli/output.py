@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import typer
 
@@ -11,6 +11,8 @@ from fleet.cli.ending import Ended
 from fleet.cli.envelope import envelope
 from fleet.cli.options import Invocation
 from fleet.control.report import Report, exit_code
+from fleet.errors import FleetError
+from hydra.errors import HydraError
 
 #: Columns that a table may take when it is not printed on a terminal: nothing is wrapped or cut there.
 _UNLIMITED: Final = 10_000
@@ -27,19 +29,30 @@ def remark(invocation: Invocation, text: str) -> None:
         typer.echo(text, err=True)
 
 
+def tell(error: HydraError) -> None:
+    """An error on stderr, with its host if it does not begin with that."""
+    host = getattr(error, "host", None)
+    place = f"{host}: " if host and not error.what.startswith(host) else ""
+    typer.echo(f"{place}{type(error).__name__}: {error}", err=True)
+
+
+def complain(invocation: Invocation, report: Report[Any], fail: Callable[[FleetError], None] = tell) -> None:
+    """The errors and warnings of a report, on stderr."""
+    for error in report.errors:
+        fail(error)
+    for warning in report.warnings:
+        remark(invocation, f"warning: {warning}")
+
+
 def finish(
     invocation: Invocation, command: str, report: Report[Any], show: Callable[[], None], data: Any = None
-) -> None:
+) -> NoReturn:
     """Print a report and end the process with its code. `data` replaces the rows in JSON; `show` prints for people."""
     if invocation.json:
-        typer.echo(envelope(command, report.rows if data is None else data, report.errors))
+        typer.echo(envelope(command, report.rows if data is None else data, report.errors, report.warnings))
     else:
         show()
-        for error in report.errors:
-            host = f"{error.host}: " if error.host and not error.what.startswith(error.host) else ""
-            typer.echo(f"{host}{type(error).__name__}: {error}", err=True)
-        for warning in report.warnings:
-            remark(invocation, f"warning: {warning}")
+    complain(invocation, report)
     raise Ended(exit_code(report))
 
 

@@ -41,11 +41,11 @@ def command(
                     write(f"{name}: nothing to remove")
 
         if invocation.dry_run or not any(row.items for row in listed.rows.values()):
-            finish(invocation, "prune", listed, show)
+            finish(invocation, "prune-plan" if invocation.dry_run else "prune", listed, show)
         if not invocation.json:
             show()
         count = sum(len(row.items) for row in listed.rows.values())
-        confirmed(invocation, f"remove these {count}?")
+        confirmed(invocation, f"remove these {count}?", f"fleet prune {target or '--all'} --yes")
         report = prune_listed(session, listed, keep)
 
         def show_removed() -> None:

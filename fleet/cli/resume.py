@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from fleet.cli.ending import Ended
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
-from fleet.cli.output import finish, remark, table, write
-from fleet.cli.starting import follow_started, show_started
+from fleet.cli.output import finish, remark, write
+from fleet.cli.starting import finish_started, show_changes, show_settings
 from fleet.cli.targets import RunOption, TargetArgument
+from fleet.control.rehearsing import plan_resumes
 from fleet.control.resuming import ResumeOptions
-from fleet.control.training import plan_resumes, resume_all
+from fleet.control.training import resume_all
 
 
 def command(
@@ -48,22 +48,9 @@ def command(
                 for name, row in planned.rows.items():
                     at = "from the beginning" if row.step is None else f"from step {row.step}"
                     write(f"{name}: resume {row.found.id} {at}, attempt {row.request['attempt']}")
-                    changes = [(path, str(old), new) for path, old, new in row.changes]
-                    if changes:
-                        table(invocation, ("setting", "was", "becomes"), changes)
+                    show_settings(invocation, row.settings)
+                    show_changes(invocation, row.changes)
 
-            rows = {
-                name: {
-                    "run": row.found.id,
-                    "step": row.step,
-                    "changes": row.changes,
-                    "argv": row.request["resume_argv"],
-                }
-                for name, row in planned.rows.items()
-            }
-            finish(invocation, "resume", planned, show_plan, data=rows)
+            finish(invocation, "resume-plan", planned, show_plan)
         report = resume_all(session, targets, options, lambda text: remark(invocation, text))
-        if follow and not report.errors:
-            show_started(invocation, report)
-            raise Ended(follow_started(invocation, session, report))
-        finish(invocation, "resume", report, lambda: show_started(invocation, report))
+        finish_started(invocation, session, "resume", report, follow=follow)

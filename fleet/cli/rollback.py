@@ -37,7 +37,7 @@ def command(
                 ]
                 table(invocation, ("host", "release", "", "created", "commit"), rows)
 
-            finish(invocation, "rollback", listed, show_list)
+            finish(invocation, "rollback-list", listed, show_list)
         if invocation.dry_run:
             planned = plan_rollbacks(session, names, to)
 
@@ -45,7 +45,7 @@ def command(
                 for name, release in planned.rows.items():
                     write(f"{name}: verify {release}, then make it current")
 
-            finish(invocation, "rollback", planned, show_plan)
+            finish(invocation, "rollback-plan", planned, show_plan)
         report = roll_back(session, names, to)
 
         def show() -> None:

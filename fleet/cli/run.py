@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Annotated, Final
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -14,10 +16,11 @@ from fleet.cli.ending import Ended
 from fleet.cli.envelope import envelope, failure
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
+from fleet.cli.output import complain, finish, tell, write
 from fleet.cli.targets import AllOption, TargetArgument
 from fleet.control.commands import RemoteCommand, run, shell
-from fleet.control.report import exit_code
-from fleet.errors import FleetError, Usage
+from fleet.control.report import Report, exit_code
+from fleet.errors import FleetError, RemoteFailed, Usage
 from fleet.ssh import Stream
 
 #: What OpenSSH, too, answers when it failed and not the remote command.
@@ -55,29 +58,48 @@ def command(
                     example="fleet run box --stdin -- tar -x < code.tar",
                 )
             if invocation.dry_run:
-                for name in names:
-                    typer.echo(f"{name}: {wanted.cmd().line()}")
-                raise Ended(0)
+                _plan(invocation, names, wanted)
             printer = _Printer(len(names) > 1, invocation.json)
             report = run(session, names, wanted, printer.take, _input if stdin else None)
             printer.flush()
     except FleetError as error:
         if invocation.json:
             typer.echo(failure("run", [error]))
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        tell(error)
         raise Ended(OURS if error.exit_code != Usage.exit_code else error.exit_code) from None
+    whole = replace(report, errors=(*report.errors, *(_failed(name, rc) for name, rc in report.rows.items() if rc)))
     if invocation.json:
         rows = {name: {"rc": rc, **printer.collected(name)} for name, rc in report.rows.items()}
-        typer.echo(envelope("run", rows, report.errors))
-    else:
-        for failure_of_host in report.errors:
-            typer.echo(f"{type(failure_of_host).__name__}: {failure_of_host}", err=True)
+        typer.echo(envelope("run", rows, whole.errors, whole.warnings))
     if len(names) == 1:
-        raise Ended(OURS if report.errors else next(iter(report.rows.values())))
-    failed = sum(rc != 0 for rc in report.rows.values())
-    if failed and not report.errors:
-        raise Ended(8 if failed == len(report.rows) else 7)
-    raise Ended(7 if failed else exit_code(report))
+        complain(invocation, report)
+        raise Ended(OURS if report.errors else report.rows[names[0]])
+    complain(invocation, whole)
+    raise Ended(exit_code(whole))
+
+
+def _failed(name: str, rc: int) -> RemoteFailed:
+    return RemoteFailed(
+        f"{name}: the command ended with status {rc}",
+        why="a status other than 0 means failure; above 128 it is a signal, 128 + its number",
+        fix="see what it said",
+        example=f"fleet run {name} -- ...",
+        host=name,
+    )
+
+
+def _plan(invocation: Invocation, names: Sequence[str], wanted: RemoteCommand) -> NoReturn:
+    """Print what would run where; no host is asked."""
+    wanted.preamble()
+    plan = Report({name: {"argv": wanted.argv, "cwd": wanted.cwd, "env": sorted(wanted.env)} for name in names})
+
+    def show() -> None:
+        for name in names:
+            place = f" in {wanted.cwd}" if wanted.cwd else ""
+            variables = f" with {', '.join(sorted(wanted.env))}" if wanted.env else ""
+            write(f"{name}: {shlex.join(wanted.argv)}{place}{variables}")
+
+    finish(invocation, "run-plan", plan, show)
 
 
 def _argv(words: tuple[str, ...], as_shell: bool) -> tuple[str, ...]:

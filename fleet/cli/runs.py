@@ -34,14 +34,15 @@ def command(
         names = session.names(target, everything=everywhere or target is None)
         if show is not None:
             found = stored(session, names, show)
-            record = Report({found.host: found.facts | {"record": found.record}})
-            finish(invocation, "runs", record, lambda: write(json.dumps(record.rows[found.host], indent=2)))
+            more = {"record": found.record, "launch": found.launch, "manifest": found.manifest}
+            record = Report({found.host: found.facts | more})
+            finish(invocation, "runs-show", record, lambda: write(json.dumps(record.rows[found.host], indent=2)))
         if diff is not None:
             changes = difference(stored(session, names, diff[0]), stored(session, names, diff[1]))
             rows = [(name, _text(one), _text(two)) for name, (one, two) in changes.items()]
             finish(
                 invocation,
-                "runs",
+                "runs-diff",
                 Report({"diff": rows}),
                 lambda: table(invocation, ("setting", *diff), rows),
                 data={"diff": [{"name": name, "a": one, "b": two} for name, (one, two) in changes.items()]},

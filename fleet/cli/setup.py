@@ -43,7 +43,7 @@ def command(
                     for step in steps:
                         write(f"{name}: {step}")
 
-            finish(invocation, "setup", planned, show_plan)
+            finish(invocation, "setup-plan", planned, show_plan)
         report = setup_all(session, names, options, lambda line: remark(invocation, line))
 
         def show() -> None:

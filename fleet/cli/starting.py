@@ -1,19 +1,26 @@
-"""What `train` and `resume` print: where every setting comes from, and what was started."""
+"""What `train` and `resume` print: where every setting comes from, what changes, and what was started."""
 
 from __future__ import annotations
 
 import threading
+from typing import NoReturn
 
-from fleet.cli.logs import Screen
+import typer
+
+from fleet.cli.ending import Ended
+from fleet.cli.envelope import envelope
 from fleet.cli.options import Invocation
-from fleet.cli.output import remark, table, write
-from fleet.control.following import Wanted, last, runs_to_read
+from fleet.cli.output import complain, finish, remark, table, write
+from fleet.cli.screen import Screen
+from fleet.control.following import runs_to_read
 from fleet.control.launching import Started
-from fleet.control.planning import Plan
+from fleet.control.overriding import Change
+from fleet.control.rehearsing import TrainPlan
 from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.inventory.profiles import Setting
 from fleet.logs import Filter
+from hydra.manifest.flow import flow
 
 
 def show_settings(invocation: Invocation, settings: tuple[Setting, ...]) -> None:
@@ -22,14 +29,21 @@ def show_settings(invocation: Invocation, settings: tuple[Setting, ...]) -> None
         table(invocation, ("setting", "value", "from"), [(row.name, row.text, row.origin) for row in settings])
 
 
-def show_plans(invocation: Invocation, report: Report[Plan]) -> None:
+def show_changes(invocation: Invocation, changes: tuple[Change, ...]) -> None:
+    """In what a resumed run differs from the stored one."""
+    if changes:
+        rows = [(row.name, flow(row.was), flow(row.becomes)) for row in changes]
+        table(invocation, ("setting", "was", "becomes"), rows)
+
+
+def show_plans(invocation: Invocation, report: Report[TrainPlan]) -> None:
     """What would be started."""
     for name, row in report.rows.items():
-        devices = ", ".join(f"{gpu.index} {gpu.name}" for gpu in row.choice.devices) or "the CPU"
-        write(f"{name}: {row.chosen.name} from {row.chosen.manifest} on {devices}, {row.nproc} process(es)")
-        write(f"{name}: trainer {' '.join(row.argv)}")
+        for number, step in enumerate(row.steps, 1):
+            size = f" ({step.files} files, {step.bytes:,} bytes)" if step.files else ""
+            write(f"{name}: {number}. {step.what}{size}")
         show_settings(invocation, row.settings)
-        for notice in row.choice.notices:
+        for notice in row.notices:
             remark(invocation, f"{name}: {notice}")
 
 
@@ -37,6 +51,7 @@ def show_started(invocation: Invocation, report: Report[Started]) -> None:
     """What was started, and how to look at it."""
     for name, row in report.rows.items():
         show_settings(invocation, row.settings)
+        show_changes(invocation, row.changes)
         begins = "resumed" if row.attempt > 1 else "started"
         at = f" from step {row.resumed_from}" if row.resumed_from is not None else ""
         write(f"{name}: {begins} {row.run} (attempt {row.attempt}){at} on {', '.join(row.hosts)}: {row.state}")
@@ -45,16 +60,20 @@ def show_started(invocation: Invocation, report: Report[Started]) -> None:
         remark(invocation, f"follow it: fleet logs {name} -f --run {row.run}")
 
 
-def follow_started(invocation: Invocation, session: Session, report: Report[Started]) -> int:
-    """Follow the logs of what was started from their beginning; returns the exit code of `fleet logs -f`."""
-    hosts = [host for row in report.rows.values() for host in row.hosts]
+def finish_started(
+    invocation: Invocation, session: Session, command: str, report: Report[Started], *, follow: bool
+) -> NoReturn:
+    """Print what was started, follow its log to the end if that was asked, and end the process."""
+    if not follow or report.errors:
+        finish(invocation, command, report, lambda: show_started(invocation, report))
+    if invocation.json:
+        typer.echo(envelope(command, report.rows, report.errors, report.warnings))
+    else:
+        show_started(invocation, report)
+    complain(invocation, report)
+    begins = {host: row.log_from for row in report.rows.values() for host in row.hosts}
     runs = {host: row.run for row in report.rows.values() for host in row.hosts}
-    found = {host: runs_to_read(session, [host], runs[host])[host] for host in hosts}
-    screen = Screen(invocation, Filter(), raw=False, prefixed=len(hosts) > 1)
-    cursors = {}
-    for host, one in found.items():
-        before = last(session, one, Wanted(lines=1000))
-        for line in before.lines:
-            screen.show(host, line)
-        cursors[host] = (one, before.cursor)
-    return screen.follow(session, cursors, threading.Event(), until_end=True)
+    screen = Screen(invocation, session.redactor, Filter(), prefixed=len(runs) > 1)
+    found = {host: runs_to_read(session, [host], run).only() for host, run in runs.items()}
+    screen.follow(session, {host: (row, begins[host]) for host, row in found.items()}, threading.Event())
+    raise Ended(screen.code(runs))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from fleet.cli.confirming import confirmed
-from fleet.cli.ending import Ended
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
 from fleet.cli.output import finish, write
 from fleet.cli.targets import RunOption, TargetArgument
-from fleet.control.stopping import stop
+from fleet.control.finding import Found
+from fleet.control.report import Report
+from fleet.control.stopping import plan_stop, stop
 
 
 def command(
@@ -32,12 +33,15 @@ def command(
     with opened(invocation) as session:
         names = [one.name for one in session.targets(target, purpose="stop").instances]
         if invocation.dry_run:
-            for name in names:
-                write(f"{name}: stop {run or ('all live runs' if every else 'the live run')}, grace {grace:.0f} s")
-            raise Ended(0)
+            _plan(
+                invocation,
+                plan_stop(session, names, run, every=every),
+                "kill" if kill else f"stop, grace {grace:.0f} s",
+            )
         if kill or every:
             what = "kill without saving" if kill else "stop all live runs"
-            confirmed(invocation, f"{what} on {', '.join(names)}?")
+            example = f"fleet stop {target}{' --all-runs' * every}{' --kill' * kill} --yes"
+            confirmed(invocation, f"{what} on {', '.join(names)}?", example)
         report = stop(session, names, run, every=every, grace=grace, kill=kill)
 
         def show() -> None:
@@ -48,3 +52,20 @@ def command(
                     write(f"{name}: no live run")
 
         finish(invocation, "stop", report, show)
+
+
+def _plan(invocation: Invocation, planned: Report[tuple[Found, ...]], how: str) -> NoReturn:
+    """Print which runs would be stopped, and how."""
+
+    def show() -> None:
+        for name, row in planned.rows.items():
+            for found in row:
+                write(f"{name}: {how} {found.id}, {found.state} at step {found.facts['step']}")
+            if not row:
+                write(f"{name}: no live run")
+
+    data = {
+        name: [{"run": found.id, "state": found.state, "step": found.facts["step"]} for found in row]
+        for name, row in planned.rows.items()
+    }
+    finish(invocation, "stop-plan", planned, show, data=data)

@@ -49,7 +49,7 @@ def command(
                 for name, found in planned.rows.items():
                     write(f"{name}: {verb} {found.kind} {found.blob[:24]}... {found.comment}")
 
-            finish(invocation, "sync-keys", planned, show_plan)
+            finish(invocation, "sync-keys-plan", planned, show_plan)
         report = sync_keys(session, names, key, remove=remove)
 
         def show() -> None:

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from fleet.cli.ending import Ended
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
 from fleet.cli.output import finish, remark
-from fleet.cli.starting import follow_started, show_plans, show_started
+from fleet.cli.starting import finish_started, show_plans
 from fleet.cli.targets import TargetArgument
 from fleet.control.planning import TrainOptions
 
@@ -40,7 +39,8 @@ def command(
     environment are brought up to date first. "Started" means that the supervisor runs and the trainer has said
     something, or has lived for 10 seconds.
     """
-    from fleet.control.training import plan_all, train_all
+    from fleet.control.rehearsing import plan_all
+    from fleet.control.training import train_all
 
     invocation: Invocation = ctx.obj
     options = TrainOptions(
@@ -58,12 +58,9 @@ def command(
         targets = session.targets(target, purpose="train")
         if invocation.dry_run:
             planned = plan_all(session, targets, options)
-            finish(invocation, "train", planned, lambda: show_plans(invocation, planned))
+            finish(invocation, "train-plan", planned, lambda: show_plans(invocation, planned))
         report = train_all(session, targets, options, lambda text: remark(invocation, text))
-        if follow and not report.errors:
-            show_started(invocation, report)
-            raise Ended(follow_started(invocation, session, report))
-        finish(invocation, "train", report, lambda: show_started(invocation, report))
+        finish_started(invocation, session, "train", report, follow=follow)
 
 
 def _indices(text: str | None) -> tuple[int, ...] | None:

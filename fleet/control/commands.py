@@ -80,4 +80,9 @@ def run(
             cmd, chunks, deadline=deadline, sink=lambda stream, piece: sink(name, stream, piece)
         ).rc
 
-    return session.each(names, on_host, LIMIT)
+    report = session.each(names, on_host, LIMIT)
+    words = [f"{name} {rc}" for name, rc in report.rows.items()]
+    words += [f"{error.host} failed: {error.what}" for error in report.errors]
+    # Only on this side: a host on which nothing was deployed is to stay as it was.
+    warnings = session.record("run", names, "; ".join(words), hide=tuple(command.env.values()))
+    return Report(report.rows, report.errors, warnings)

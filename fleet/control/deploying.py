@@ -106,18 +106,23 @@ def plan_all(session: Session, names: Sequence[str], options: DeployOptions) -> 
     tree = TreeOnce(session, options)
     tree.get()
 
-    def on_host(name: str, deadline: Deadline) -> tuple[PlanStep, ...]:
-        transport = session.transport(name, deadline)
-        return plan_deploy(
-            transport,
-            tree.get(),
-            session.instance(name).deploy_dir,
-            switch=options.switch,
-            deadline=deadline,
-            python=session.python(name),
-        )
+    return session.each(
+        names, lambda name, deadline: plan_tree(session, name, tree, options, deadline), PLAN, repeat=True
+    )
 
-    return session.each(names, on_host, PLAN, repeat=True)
+
+def plan_tree(
+    session: Session, name: str, tree: TreeOnce, options: DeployOptions, deadline: Deadline
+) -> tuple[PlanStep, ...]:
+    """The steps for one host."""
+    return plan_deploy(
+        session.transport(name, deadline),
+        tree.get(),
+        session.instance(name).deploy_dir,
+        switch=options.switch,
+        deadline=deadline,
+        python=session.python(name),
+    )
 
 
 def _limit(tree: TreeOnce) -> float:

@@ -53,6 +53,7 @@ def fetch(session: Session, name: str, options: DownloadOptions, on_progress: Ca
         python=session.python(name),
         on_progress=on_progress,
     )
+    session.record("download", [name], f"{run}: {outcome.files} files verified in {to}")
     return Fetched(run, to, outcome)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from fleet.errors import Usage
 from hydra.errors import nearest
@@ -32,12 +32,11 @@ class Arguments:
 
     overrides: tuple[str, ...]
     only: str | None
-    changed: tuple[str, ...]
 
 
-def parsed(arguments: Sequence[str]) -> Arguments:
+def parsed(arguments: Sequence[str], command: Literal["train", "resume"]) -> Arguments:
     """The settings among trainer arguments. Raises Usage for those that fleet decides itself, and for unknown ones."""
-    values: dict[str, list[str]] = {"--set": [], "--only": [], "--changed": []}
+    values: dict[str, list[str]] = {"--set": [], "--only": []} if command == "train" else {"--set": []}
     rest = list(arguments)
     while rest:
         option, equals, value = rest.pop(0).partition("=")
@@ -45,9 +44,9 @@ def parsed(arguments: Sequence[str]) -> Arguments:
             guess = nearest(option, values)
             raise Usage(
                 f"trainer argument {option!r} cannot be used here",
-                why="run directory, resume and manifest are decided by fleet, and the trainer knows no other options",
+                why="manifest, run directory, and what a resumed run changes are decided by fleet",
                 fix=f"did you mean {guess}?" if guess else f"use {', '.join(values)}",
-                example="fleet train lab-a manifests/default.yaml -- --set training.steps=50",
+                example=f"fleet {command} lab-a -- --set training.steps=50",
             )
         if not equals:
             if not rest:
@@ -59,9 +58,8 @@ def parsed(arguments: Sequence[str]) -> Arguments:
                 )
             value = rest.pop(0)
         values[option].append(value)
-    return Arguments(
-        tuple(values["--set"]), values["--only"][-1] if values["--only"] else None, tuple(values["--changed"])
-    )
+    only = values.get("--only")
+    return Arguments(tuple(values["--set"]), only[-1] if only else None)
 
 
 def validate(path: Path, overrides: Sequence[str]) -> None:

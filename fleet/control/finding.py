@@ -92,10 +92,19 @@ def remember(session: Session, runs: Sequence[Found]) -> None:
 
 
 def _none(name: str, what: str, runs: Sequence[Found]) -> NotFound:
-    there = ", ".join(found.id for found in runs[:10]) or "none"
+    if not runs:
+        return NotFound(
+            f"{name} has no runs",
+            why="none was ever started there, or they were removed",
+            fix="start one, or name the host that has it",
+            example=f"fleet train {name}",
+            host=name,
+        )
+    there = ", ".join(found.id for found in runs[:10])
+    more = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
     return NotFound(
-        f"{name} has no {what}" if runs else f"{name} has no runs",
-        why=f"its runs are: {there}",
+        f"{name} has no {what}",
+        why=f"its runs are: {there}{more}",
         fix="give an id of that list, or the host that has it",
         example=f"fleet runs {name}",
         host=name,

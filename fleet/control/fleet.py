@@ -128,7 +128,10 @@ class Fleet:
     ) -> Iterator[tuple[str, Record | Failed]]:
         """The log of a run from a cursor on, until the run ends, over any number of lost connections."""
         found = following.runs_to_read(self.session, self._names(target), run)
-        return following.following(self.session, {name: (row, cursor) for name, row in found.items()}, stop or Event())
+        if not found.rows:
+            raise found.errors[0]
+        cursors = {name: (row, cursor) for name, row in found.rows.items()}
+        return following.following(self.session, cursors, stop or Event())
 
     def download(self, host: str, options: DownloadOptions | None = None) -> Fetched:
         """Fetch a run's files, verified."""

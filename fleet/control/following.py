@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fleet.control.finding import Found, default_run
-from fleet.control.runs import file_of
+from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.errors import NotFound
-from fleet.logs import Failed, Last, Record, Row, RunState, Since, follow, follow_rows, last_lines, merge
+from fleet.logs import Failed, Last, Record, RunState, Since, follow, follow_rows, last_lines, merge
 from fleet.ssh import Transport
 
 #: Seconds to ask a host something small.
@@ -30,15 +30,17 @@ class Wanted:
     grep: str | None = None
 
 
-def runs_to_read(session: Session, names: Sequence[str], reference: str | None) -> dict[str, Found]:
-    """The run of each host: the named one, else the live one, else the newest. A host without it is left out, unless
-    no host has it: then NotFound is raised.
+def runs_to_read(session: Session, names: Sequence[str], reference: str | None) -> Report[Found]:
+    """The run of each host: the named one, else the live one, else the newest.
+
+    A host without it is left out, and is a warning, unless no host has it: then it is an error of each.
     """
     report = session.each(names, lambda name, deadline: default_run(session, name, reference, deadline), _ASK)
-    missing = [error for error in report.errors if not isinstance(error, NotFound)]
-    if missing or not report.rows:
-        raise (missing or list(report.errors))[0]
-    return report.rows
+    if not report.rows:
+        return report
+    absent = tuple(error.what for error in report.errors if isinstance(error, NotFound))
+    errors = tuple(error for error in report.errors if not isinstance(error, NotFound))
+    return Report(report.rows, errors, (*report.warnings, *absent))
 
 
 def last(session: Session, found: Found, wanted: Wanted) -> Last:
@@ -56,9 +58,12 @@ def last(session: Session, found: Found, wanted: Wanted) -> Last:
 
 
 def following(
-    session: Session, cursors: Mapping[str, tuple[Found, int]], stop: threading.Event
+    session: Session, cursors: Mapping[str, tuple[Found, int]], stop: threading.Event, *, until_now: bool = False
 ) -> Iterator[tuple[str, Record | Failed]]:
-    """The logs of runs from a position on, merged by arrival, until all have ended; what was read is kept here too."""
+    """The logs of runs from a position on, merged by arrival, until all have ended; what was read is kept here too.
+
+    With `until_now` only what is there already.
+    """
     cache = session.logs
 
     def follower(found: Found, cursor: int) -> Callable[[threading.Event], Iterator[Record]]:
@@ -69,6 +74,7 @@ def following(
             cursor=cursor,
             stop=stopped,
             deadline=session.deadline(FOLLOW_LIMIT),
+            until_now=until_now,
             keep=lambda host, run, offset, data: cache.append(host, run, offset, data, session.redactor.data),
             python=session.python(found.host),
         )
@@ -77,9 +83,9 @@ def following(
 
 
 def following_events(
-    session: Session, cursors: Mapping[str, tuple[Found, int]], stop: threading.Event
+    session: Session, cursors: Mapping[str, tuple[Found, int]], stop: threading.Event, *, until_now: bool = False
 ) -> Iterator[tuple[str, Record | Failed]]:
-    """The events of runs from a byte position on, until all have ended."""
+    """The events of runs from a byte position on, until all have ended; with `until_now` those that are there."""
 
     def follower(found: Found, cursor: int) -> Callable[[threading.Event], Iterator[Record]]:
         return lambda stopped: follow_rows(
@@ -89,20 +95,11 @@ def following_events(
             cursor=cursor,
             stop=stopped,
             deadline=session.deadline(FOLLOW_LIMIT),
+            until_now=until_now,
             python=session.python(found.host),
         )
 
     return merge({name: follower(found, cursor) for name, (found, cursor) in cursors.items()}, stop)
-
-
-def events_so_far(session: Session, found: Found, since: int) -> Iterator[Row]:
-    """The events of a run from a byte position to where its file ends now."""
-    data = file_of(session, found, "events.jsonl", session.deadline(_ASK)) or b""
-    cursor = 0
-    for line in data.split(b"\n")[:-1]:
-        cursor += len(line) + 1
-        if cursor > since and line:
-            yield Row(line, cursor)
 
 
 def connector(session: Session, name: str) -> Callable[[], Transport]:

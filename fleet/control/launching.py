@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fleet.control.admission import admit
 from fleet.control.deploying import DeployOptions, TreeOnce, deploy_tree
+from fleet.control.overriding import Change
 from fleet.control.planning import Plan, TrainOptions, plan
 from fleet.control.secrets import SET, send_secrets
 from fleet.control.session import Session
@@ -20,7 +21,7 @@ from fleet.health import HostReport, probe
 from fleet.inventory import Group, Instance
 from fleet.inventory.profiles import Setting
 from fleet.inventory.values import inherited
-from fleet.ssh import Deadline
+from fleet.ssh import Deadline, retried
 from hydra.runs import RunId
 
 #: Seconds for a start in all: code, environment and the first lines of the trainer.
@@ -45,7 +46,28 @@ class Started:
     """`line`: the trainer said something; `alive`: it lived for 10 s without a word; None: it had ended already."""
     release: str | None = None
     environment: str | None = None
+    changes: tuple[Change, ...] = ()
+    """What a resume changed."""
+    log_from: int = 0
+    """Where the log of this attempt begins."""
     warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The run for programs."""
+        return {
+            "run": self.run,
+            "attempt": self.attempt,
+            "hosts": self.hosts,
+            "gpus": self.gpus,
+            "settings": [{"name": row.name, "value": row.value, "from": row.origin} for row in self.settings],
+            "resumed_from": self.resumed_from,
+            "changes": self.changes,
+            "state": self.state,
+            "confirmed": self.confirmed,
+            "release": self.release,
+            "environment": self.environment,
+            "warnings": self.warnings,
+        }
 
 
 def train(session: Session, name: str, options: TrainOptions, on_progress: Callable[[str], None] = _NOTHING) -> Started:
@@ -55,12 +77,15 @@ def train(session: Session, name: str, options: TrainOptions, on_progress: Calla
     the last lines when the trainer died at once.
     """
     deadline = session.deadline(LIMIT)
-    instance = session.instance(name)
-    transport = session.transport(name, deadline)
-    report = probe(transport, instance.deploy_dir, runs=5, detail=True, deadline=deadline)
-    planned = plan(session, name, options, report)
-    warnings = admit(session, name, planned, options, deadline)
-    release, ready = prepared(session, name, options.deploy, deadline, on_progress)
+
+    def decided() -> tuple[HostReport, Plan, tuple[str, ...]]:
+        transport = session.transport(name, deadline)
+        report = probe(transport, session.instance(name).deploy_dir, runs=5, detail=True, deadline=deadline)
+        planned = plan(session, name, options, report)
+        return report, planned, admit(session, name, planned, options, deadline)
+
+    report, planned, warnings = retried(decided, deadline=deadline)
+    release, ready = retried(lambda: prepared(session, name, options.deploy, deadline, on_progress), deadline=deadline)
     request = launch_request(session, planned, options, str(RunId.draw(planned.chosen.name)), release, ready, report)
     answer = session.agent(name, deadline).call("start", request, deadline=deadline)
     started = confirm(
@@ -71,8 +96,8 @@ def train(session: Session, name: str, options: TrainOptions, on_progress: Calla
         release=release,
         environment=ready.environment,
     )
-    session.record("train", [name], f"started {started.run}", on_hosts=[name])
-    return replace(started, warnings=(*planned.choice.notices, *warnings))
+    lost = session.record("train", [name], f"started {started.run}", on_hosts=[name], plan=request)
+    return replace(started, warnings=(*planned.choice.notices, *warnings, *lost))
 
 
 def prepared(
@@ -162,12 +187,14 @@ def confirm(
     """Judge the supervisor's answer. Raises RemoteFailed with the last lines if the trainer is dead already."""
     if answer["state"] in ("failed", "oom", "killed", "lost"):
         lines = "\n    ".join(answer.get("lines") or ["(it printed nothing)"])
+        wait = answer.get("restart_in")
+        again = "" if wait is None else f"; it will be tried again in {wait:.0f} s"
         raise RemoteFailed(
-            f"run {answer['run']} on {name} {answer['state']} at once ({ending(answer.get('exit') or {})}); "
+            f"run {answer['run']} on {name}: {answer['state']} at once ({ending(answer.get('exit') or {})}){again}; "
             f"its last lines:\n    {lines}",
             why="the trainer ended before it could train",
-            fix="read the lines above; the whole log is on the host",
-            example=f"fleet logs {name} --run {answer['run']}",
+            fix="read the lines above" + ("" if wait is None else ", and stop it if another try cannot help"),
+            example=f"fleet {'logs' if wait is None else 'stop'} {name} --run {answer['run']}",
             host=name,
         )
     return Started(

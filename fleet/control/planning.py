@@ -59,14 +59,21 @@ class Plan:
         return self.choice.nproc
 
 
+def chosen_run(session: Session, options: TrainOptions) -> Chosen:
+    """The run that is meant, decided on this side alone. Raises ManifestError, and Usage for a manifest outside the
+    project, several runs, or arguments that cannot be passed on.
+    """
+    return choose_run(session.root, options.manifest, options.name, parsed(options.arguments, "train"))
+
+
 def plan(session: Session, name: str, options: TrainOptions, report: HostReport, group: Group | None = None) -> Plan:
     """Decide a start from the inventory, the manifest, the arguments and what the host has.
 
     Raises ManifestError, and Usage for a manifest outside the project, devices that are not there, or mixed devices.
     """
     instance = session.instance(name)
-    arguments = parsed(options.arguments)
-    chosen = choose_run(session.root, options.manifest, options.name, arguments)
+    arguments = parsed(options.arguments, "train")
+    chosen = chosen_run(session, options)
     devices = [Device(gpu.index, gpu.name, gpu.uuid) for gpu in report.gpus]
     wanted = options.gpus if options.gpus is not None else instance.gpus
     choice = choose(devices, gpu=instance.gpu, gpus=wanted, nproc=options.nproc)

@@ -56,9 +56,7 @@ def plan_rollbacks(session: Session, names: Sequence[str], to: str | None) -> Re
 
 def prune_plan(session: Session, names: Sequence[str], keep: int | None) -> Report[Pruned]:
     """What could be removed from hosts."""
-    return session.each(
-        names, lambda name, deadline: _prune(session, name, keep, None, deadline), _LIMIT, repeat=True
-    )
+    return session.each(names, lambda name, deadline: _prune(session, name, keep, None, deadline), _LIMIT, repeat=True)
 
 
 def prune_listed(session: Session, listed: Report[Pruned], keep: int | None) -> Report[Pruned]:

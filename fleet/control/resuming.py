@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from fleet.control.admission import admit_resume
@@ -12,12 +12,15 @@ from fleet.control.experiment import parsed
 from fleet.control.finding import Found
 from fleet.control.groups import group_part, network
 from fleet.control.launching import LIMIT, Started, confirm, prepared
+from fleet.control.overriding import Change, changes, named
 from fleet.control.runs import Stored, newest_unfinished, stored_on
 from fleet.control.secrets import send_secrets
 from fleet.control.session import Session
 from fleet.errors import Busy, Usage
 from fleet.inventory import Group
-from fleet.ssh import Deadline
+from fleet.inventory.profiles import Setting
+from fleet.ssh import Deadline, retried
+from hydra.manifest.flow import flow
 
 #: Fields of the stored launch that a resume repeats.
 _KEPT: Final = (
@@ -52,13 +55,41 @@ class Resumption:
     stored: Stored
     request: dict[str, Any]
     step: int | None
-    changes: tuple[tuple[str, Any, str], ...]
-    """Setting, stored value, new value."""
+    changes: tuple[Change, ...]
 
     @property
     def gpus(self) -> tuple[int, ...]:
         """Indices of the devices that the run was started on."""
         return tuple(int(gpu["index"]) for gpu in self.request.get("gpus") or ())
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan for programs."""
+        return {
+            "run": self.found.id,
+            "attempt": self.request["attempt"],
+            "resumed_from": self.step,
+            "settings": [{"name": row.name, "value": row.value, "from": row.origin} for row in self.settings],
+            "changes": self.changes,
+            "argv": self.request["resume_argv"],
+        }
+
+    @property
+    def log_end(self) -> int:
+        """Where the log of the attempts before ends."""
+        return int(self.found.facts.get("log_offset") or 0)
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """The settings as the run's record has them, and what changes now."""
+        changed = {change.name for change in self.changes}
+        rows = [(row["name"], row["value"], str(row["from"])) for row in self.stored.record.get("settings") or ()]
+        kept = [Setting(name, value, origin, "manifest", flow(value)) for name, value, origin in rows]
+        return (*(row for row in kept if row.name not in changed), *(_changed(change) for change in self.changes))
+
+
+def _changed(change: Change) -> Setting:
+    origin = f"command line (the run had {flow(change.was)})"
+    return Setting(change.name, change.becomes, origin, "command line", flow(change.becomes))
 
 
 def plan_resume(
@@ -87,33 +118,31 @@ def plan_resume(
             example=f"fleet resume {'pair' if not in_group else name} --run {found.id}",
             host=name,
         )
-    arguments = parsed(options.arguments)
-    changes = _changes(stored, arguments.overrides)
+    overrides = parsed(options.arguments, "resume").overrides
+    different = changes(name, found.id, stored.manifest, overrides)
     step = _verified(session, name, found, options.step, deadline)
-    argv = ["trainer.py", "--resume", "{run_dir}" if step is None else f"{{run_dir}}@{step}"]
-    for path, _, _ in changes:
-        argv += ["--changed", path]
-    for path in arguments.changed:
-        argv += ["--changed", path]
-    for override in arguments.overrides:
+    argv = ["trainer.py", "--resume", "{run_dir}" if step is None else f"{{run_dir}}@{step}", *named(different)]
+    for override in overrides:
         argv += ["--set", override]
+    attempt = int(found.facts.get("attempt") or 1) + 1
+    resumed = {"attempt": attempt, "from": step, "changes": [asdict(change) for change in different]}
     kept: dict[str, Any] = {field: stored.launch[field] for field in _KEPT if field in stored.launch}
     request = {
         **kept,
-        "attempt": int(found.facts.get("attempt") or 1) + 1,
+        "attempt": attempt,
         "resume": True,
         "resume_argv": argv,
         "restart_argv": ["trainer.py", "--resume", "{run_dir}"],
-        "record": {**stored.record, "resumed": {"from": step, "changes": [list(change) for change in changes]}},
+        "record": {**stored.record, "resumed": [*stored.record.get("resumed", ()), resumed]},
     }
-    return Resumption(found, stored, request, step, changes)
+    return Resumption(found, stored, request, step, different)
 
 
 def resume(session: Session, name: str, options: ResumeOptions, on_progress: Callable[[str], None]) -> Started:
     """Continue a run on its host with the same id and the next attempt."""
     deadline = session.deadline(LIMIT)
-    planned = plan_resume(session, name, options, deadline)
-    admit_resume(session, name, planned.gpus, options, deadline)
+    planned = retried(lambda: plan_resume(session, name, options, deadline), deadline=deadline)
+    warnings = retried(lambda: admit_resume(session, name, planned.gpus, options, deadline), deadline=deadline)
     request = dict(planned.request)
     if options.current:
         release, ready = prepared(session, name, True, deadline, on_progress)
@@ -125,13 +154,13 @@ def resume(session: Session, name: str, options: ResumeOptions, on_progress: Cal
         name,
         answer,
         gpus=tuple(str(gpu.get("uuid")) for gpu in request.get("gpus") or ()),
-        settings=(),
+        settings=planned.settings,
         release=request.get("release"),
         environment=request.get("environment"),
         resumed_from=planned.step,
     )
-    session.record("resume", [name], f"resumed {started.run}", on_hosts=[name])
-    return started
+    lost = session.record("resume", [name], f"resumed {started.run}", on_hosts=[name], plan=request)
+    return replace(started, changes=planned.changes, log_from=planned.log_end, warnings=(*warnings, *lost))
 
 
 def _verified(session: Session, name: str, found: Found, step: int | None, deadline: Deadline) -> int | None:
@@ -142,26 +171,6 @@ def _verified(session: Session, name: str, found: Found, step: int | None, deadl
     answer = session.agent(name, deadline).call("verify", request, deadline=deadline.sooner(_VERIFY))
     found_step: int | None = answer["step"]
     return found_step
-
-
-def _changes(stored: Stored, overrides: tuple[str, ...]) -> tuple[tuple[str, Any, str], ...]:
-    settings = (stored.manifest or {}).get("manifest") or {}
-    changes = []
-    for override in overrides:
-        path, _, value = override.partition("=")
-        if path.split(".")[0] in ("model", "tokenizer"):
-            raise Usage(
-                f"--set {override}: a resumed run keeps its {path.split('.')[0]}",
-                why="the stored weights have the old shape",
-                fix="start a new run with it",
-                example=f"fleet train {stored.host} -- --set {override}",
-                host=stored.host,
-            )
-        before: Any = settings
-        for part in path.split("."):
-            before = before.get(part) if isinstance(before, dict) else None
-        changes.append((path, before, value))
-    return tuple(changes)
 
 
 def resume_group(session: Session, group: Group, options: ResumeOptions, on_progress: Callable[[str], None]) -> Started:
@@ -196,7 +205,7 @@ def resume_group(session: Session, group: Group, options: ResumeOptions, on_prog
             name,
             answer,
             gpus=(),
-            settings=(),
+            settings=lead.settings,
             release=lead.request.get("release"),
             environment=lead.request.get("environment"),
             resumed_from=lead.step,
@@ -204,4 +213,5 @@ def resume_group(session: Session, group: Group, options: ResumeOptions, on_prog
         for name, answer in report.rows.items()
     ]
     session.record("resume", group.members, f"resumed {rows[0].run} on {group.name}", on_hosts=group.members)
-    return replace(next(row for row in rows if row.hosts == (group.master,)), hosts=tuple(group.members))
+    first = next(row for row in rows if row.hosts == (group.master,))
+    return replace(first, hosts=tuple(group.members), changes=lead.changes, log_from=lead.log_end)

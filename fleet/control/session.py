@@ -182,8 +182,8 @@ class Session:
         """Write down what was changed and how it ended: here, and in the audit log of each of `on_hosts`.
 
         `plan` is plain data that says what was carried out; its digest is kept. `hide` are values of variables in the
-        command line that are not written. Returns a warning for each host that could not keep the record. Raises Usage if it
-        cannot be kept here.
+        command line that are not written. Returns a warning for each host that could not keep the record. Raises
+        Usage if it cannot be kept here.
         """
         digest = "" if plan is None else hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
         argv = [_masked(text, hide, self.redactor.mask) for text in self._argv]

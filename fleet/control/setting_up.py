@@ -53,20 +53,28 @@ def plan_setups(session: Session, names: Sequence[str], options: SetupOptions) -
     """What a set-up would do on each host, in words; nothing is changed."""
 
     def on_host(name: str, deadline: Deadline) -> tuple[str, ...]:
-        instance = session.instance(name)
-        return plan(
-            session.transport(name, deadline),
-            instance.deploy_dir,
-            current_release(session, name, deadline),
-            python=options.python or instance.python,
-            mode=options.mode,
-            uv=_uv(session, instance),
-            offline=options.offline,
-            recreate=options.recreate,
-            deadline=deadline,
-        ).steps()
+        return plan_setup(session, name, current_release(session, name, deadline), deadline, options)
 
     return session.each(names, on_host, _PLAN, repeat=True)
+
+
+def plan_setup(
+    session: Session, name: str, release: str, deadline: Deadline, options: SetupOptions | None = None
+) -> tuple[str, ...]:
+    """What a set-up for a release would do on one host."""
+    options = options or SetupOptions()
+    instance = session.instance(name)
+    return plan(
+        session.transport(name, deadline),
+        instance.deploy_dir,
+        release,
+        python=options.python or instance.python,
+        mode=options.mode,
+        uv=_uv(session, instance),
+        offline=options.offline,
+        recreate=options.recreate,
+        deadline=deadline,
+    ).steps()
 
 
 def setup_on(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from fleet.control.finding import Found, find_run, live_runs
+from fleet.control.finding import LIMIT, Found, find_run, live_runs
 from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.errors import FleetError, StopIncomplete, Usage
-from fleet.ssh import Deadline
+from fleet.ssh import Deadline, fan_out
 
+Runs: TypeAlias = tuple[Found, ...]
 #: Seconds that hashing a checkpoint may take on the host, and some for the sweep after a kill.
 _PROOF: Final = 330.0
 
@@ -44,6 +45,14 @@ class Stopped:
         return f"{self.run}: {self.state}; no checkpoint{since}{lost}"
 
 
+def plan_stop(session: Session, names: Sequence[str], run: str | None, *, every: bool = False) -> Report[Runs]:
+    """The runs of each host that a stop would end; nothing is changed.
+
+    A host with several live runs of which none was named is an error (Usage), one without the named run NotFound.
+    """
+    return session.each(names, lambda name, end: _chosen(session, name, run, every, end), LIMIT, repeat=True)
+
+
 def stop(
     session: Session, names: Sequence[str], run: str | None, *, every: bool = False, grace: float = 60.0,
     kill: bool = False,
@@ -53,24 +62,43 @@ def stop(
     A row holds the runs of a host that were stopped. A run without proof of its checkpoint, or with survivors, is also
     an error (StopIncomplete); so is a host with several live runs when none was named.
     """
+    chosen = plan_stop(session, names, run, every=every)
+    # By run and not by host: several runs of a host stop at the same time, and one that fails hides no other.
+    wanted = {f"{found.host} {found.id}": found for row in chosen.rows.values() for found in row}
+    deadline = session.deadline(grace + _PROOF)
+    rows: dict[str, list[Stopped]] = {name: [] for name, row in chosen.rows.items() if not row}
+    errors = list(chosen.errors)
 
-    def on_host(name: str, deadline: Deadline) -> tuple[Stopped, ...]:
-        chosen = _chosen(session, name, run, every, deadline)
-        return tuple(_stop(session, name, found, grace, kill, deadline) for found in chosen)
+    def end(key: str) -> Stopped:
+        return _stop(session, wanted[key], grace, kill, deadline)
 
-    report = session.each(names, on_host, grace + _PROOF)
-    incomplete = tuple(
-        _incomplete(name, stopped) for name, row in report.rows.items() for stopped in row if not _proved(stopped)
-    )
-    words = [f"{name}: {stopped.text()}" for name, row in report.rows.items() for stopped in row]
-    changed = [name for name, row in report.rows.items() if any(not stopped.already for stopped in row)]
-    session.record("stop", names, "; ".join(words) or "nothing to stop", on_hosts=changed)
-    return Report(report.rows, (*report.errors, *incomplete), report.warnings)
+    for outcome in fan_out(wanted, end, jobs=session.jobs, deadline=deadline):
+        host = wanted[outcome.name].host
+        if outcome.error is not None:
+            errors.append(outcome.error.on(host))
+        elif outcome.value is not None:
+            rows.setdefault(host, []).append(outcome.value)
+            if not _proved(outcome.value):
+                errors.append(_incomplete(host, outcome.value))
+    made = {name: tuple(rows[name]) for name in names if name in rows}
+    return Report(made, tuple(errors), _recorded(session, names, made, errors, grace, kill))
 
 
-def _chosen(session: Session, name: str, run: str | None, every: bool, deadline: Deadline) -> Sequence[Found]:
+def _recorded(
+    session: Session, names: Sequence[str], rows: dict[str, tuple[Stopped, ...]], errors: Sequence[FleetError],
+    grace: float, kill: bool,
+) -> tuple[str, ...]:  # fmt: skip
+    words = [f"{name}: {stopped.text()}" for name, row in rows.items() for stopped in row]
+    words += [f"{error.host} failed: {error.what}" for error in errors if not isinstance(error, StopIncomplete)]
+    changed = [name for name, row in rows.items() if any(not stopped.already for stopped in row)]
+    stopped_runs = {name: [stopped.run for stopped in row] for name, row in rows.items()}
+    plan = {"runs": stopped_runs, "grace": grace, "kill": kill}
+    return session.record("stop", names, "; ".join(words) or "nothing to stop", on_hosts=changed, plan=plan)
+
+
+def _chosen(session: Session, name: str, run: str | None, every: bool, deadline: Deadline) -> Runs:
     if run is not None:
-        return [find_run(session, name, run, deadline)]
+        return (find_run(session, name, run, deadline),)
     live = live_runs(session, name, deadline)
     if every or len(live) <= 1:
         return live
@@ -83,9 +111,10 @@ def _chosen(session: Session, name: str, run: str | None, every: bool, deadline:
     )
 
 
-def _stop(session: Session, name: str, found: Found, grace: float, kill: bool, deadline: Deadline) -> Stopped:
-    request = {"deploy_dir": session.instance(name).deploy_dir, "run": found.id, "grace": grace, "kill": kill}
-    answer = session.agent(name, deadline).call("stop", request, deadline=deadline)
+def _stop(session: Session, found: Found, grace: float, kill: bool, deadline: Deadline) -> Stopped:
+    deploy_dir = session.instance(found.host).deploy_dir
+    request = {"deploy_dir": deploy_dir, "run": found.id, "grace": grace, "kill": kill}
+    answer = session.agent(found.host, deadline).call("stop", request, deadline=deadline)
     return Stopped(
         run=answer["run"],
         state=answer["state"],

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from fleet.control.groups import train_group
 from fleet.control.launching import LIMIT, Started, train
-from fleet.control.planning import Plan, TrainOptions, plan
+from fleet.control.planning import TrainOptions, chosen_run
 from fleet.control.report import Report
-from fleet.control.resuming import ResumeOptions, Resumption, plan_resume, resume, resume_group
+from fleet.control.resuming import ResumeOptions, resume, resume_group
 from fleet.control.session import Session
-from fleet.errors import FleetError
-from fleet.health import probe
+from fleet.errors import FleetError, RemoteFailed
 from fleet.inventory import Group, Instance, Targets
-from fleet.ssh import Deadline
-
-T = TypeVar("T")
 
 
 def train_all(
     session: Session, targets: Targets, options: TrainOptions, on_progress: Callable[[str], None]
 ) -> Report[Started]:
     """Start a run on each unit: one on every instance, and one on all hosts of a group."""
+    # What is wrong with the command itself is found before any host is asked.
+    chosen_run(session, options)
 
     def start(unit: Instance | Group) -> Started:
         if isinstance(unit, Group):
             return train_group(session, unit, options, on_progress)
         return train(session, unit.name, options, on_progress)
 
-    return _each_unit(session, targets, start)
+    return _recorded(session, "train", targets, _each_unit(session, targets, start))
 
 
 def resume_all(
@@ -42,30 +39,18 @@ def resume_all(
             return resume_group(session, unit, options, on_progress)
         return resume(session, unit.name, options, on_progress)
 
-    return _each_unit(session, targets, start)
+    return _recorded(session, "resume", targets, _each_unit(session, targets, start))
 
 
-def plan_all(session: Session, targets: Targets, options: TrainOptions) -> Report[Plan]:
-    """What a start would do on every host; nothing is changed."""
-
-    def on_host(name: str, deadline: Deadline) -> Plan:
-        report = probe(
-            session.transport(name, deadline), session.instance(name).deploy_dir, detail=True, deadline=deadline
-        )
-        group = next((unit for unit in targets.units if isinstance(unit, Group) and name in unit.members), None)
-        return plan(session, name, options, report, group)
-
-    return session.each([one.name for one in targets.instances], on_host, 120.0)
-
-
-def plan_resumes(session: Session, targets: Targets, options: ResumeOptions) -> Report[Resumption]:
-    """What a resume would do on every host; nothing is changed."""
-    groups = {name for unit in targets.units if isinstance(unit, Group) for name in unit.members}
-    return session.each(
-        [one.name for one in targets.instances],
-        lambda name, end: plan_resume(session, name, options, end, in_group=name in groups),
-        600.0,
-    )
+def _recorded(session: Session, action: str, targets: Targets, report: Report[Started]) -> Report[Started]:
+    """The same report, with what failed in the audit logs; what was started has written down itself."""
+    warnings = list(report.warnings)
+    for error in report.errors:
+        # A host is told only of what may have left something there.
+        on_hosts = [str(error.host)] if isinstance(error, RemoteFailed) and error.host in session.endpoints else []
+        names = [one.name for one in targets.units if error.host in (None, one.name)]
+        warnings += session.record(action, names or [str(error.host)], f"failed: {error.what}", on_hosts=on_hosts)
+    return Report(report.rows, report.errors, tuple(warnings))
 
 
 def _each_unit(session: Session, targets: Targets, start: Callable[[Instance | Group], Started]) -> Report[Started]:

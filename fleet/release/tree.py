@@ -73,14 +73,14 @@ def scan(
     """Look at the tree below `root`: the files that git tracks or does not ignore, minus `.fleetignore`.
 
     `ref` takes a commit instead of the work tree. `cache` is a folder that remembers digests. `max_size` is the limit
-    in bytes. `never` lists paths from `root` that are not sent whoever tracks them (the file of secrets). Raises Usage
-    for what cannot be deployed. Needs no connection, so it can run while one is opened.
+    in bytes. `never` lists paths, from `root` or absolute, that are not sent whoever tracks them: files of secrets.
+    Raises Usage for what cannot be deployed. Needs no connection, so it can run while one is opened.
     """
     name = b"tree-" + sha256(os.fsencode(root.resolve())).hexdigest()[:16].encode()
     store = StatCache(None if cache is None else cache / os.fsdecode(name if ref is None else name + b"-blobs"))
     source, commit = _source(root, ref)
     rows, warnings = source.rows(store)
-    excluded = {os.fsencode(os.path.normpath(path)) for path in never}
+    excluded = {os.fsencode(os.path.relpath(root / os.path.expanduser(path), root)) for path in never}
     rows = sorted(row for row in rows if row[0].path not in excluded)
     try:
         store.save()

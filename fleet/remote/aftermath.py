@@ -18,6 +18,8 @@ from fleet.remote.watch import RETRY, Given, Watch, say
 
 #: Seconds to wait for what the lead of a group decides after a failure.
 _ORDER_SECONDS = 30.0
+#: Seconds to wait for how the node of rank 0 ended.
+_VERDICT_SECONDS = 10.0
 #: Seconds to try to write the last frames and the last state on a disk that refuses.
 _LOG_INSIST, _STATE_INSIST = 3.0, 300.0
 
@@ -58,7 +60,7 @@ class Aftermath:
         step = last_step(self._files, self._state.attempt)
         say(f"attempt {self._state.attempt} ended: {ending.state} {ending.exit} at step {step}")
         if ending.state == "completed" or self._watch.stopped_by_user:
-            return Following(ending, None)
+            return Following(self._agreed(ending), None)
         if self._given.group is not None:
             return self._as_ordered(ending, step)
         decision = self._budget.decide(ending, step, time.monotonic())
@@ -127,6 +129,18 @@ class Aftermath:
             self._given.group.close()
         return ending
 
+    def _agreed(self, ending: Ending) -> Ending:
+        """A good end as rank 0 has recorded it: a stop that was asked on another node looks completed here."""
+        group = self._given.group
+        if group is None or ending.state not in ("completed", "stopped"):
+            return ending
+        group.report_end(ending.state)
+        until = time.monotonic() + _VERDICT_SECONDS
+        while group.verdict() is None and self._given.launch.node_rank > 0 and time.monotonic() < until:
+            self._watch.turn()
+        state = group.verdict() or ending.state
+        return ending if state == ending.state else Ending(state, {**ending.exit, "kind": "requested"})
+
     def _as_ordered(self, ending: Ending, step: int | None) -> Following:
         """In a group the lead decides, for all nodes alike."""
         group = self._given.group
@@ -138,7 +152,7 @@ class Aftermath:
                 self._watch.turn()
         order = self._watch.take_order()
         if order is None:
-            return Following(ending, None)
+            return Following(self._agreed(ending), None)
         say(f"ordered to {order.action}: {order.reason}")
         return Following(_judged(ending, order), order.wait if order.action == "restart" else None)
 

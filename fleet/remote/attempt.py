@@ -28,7 +28,7 @@ _READ_BYTES = 256 << 10
 #: Pieces that a pipe can hold, and some more.
 _PIECES = 8
 #: Seconds that ranks have to end by themselves once another one has failed.
-_PEERS_SECONDS = 5.0
+_PEERS_SECONDS = 1.5
 
 
 class Attempt:

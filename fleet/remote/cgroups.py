@@ -13,6 +13,8 @@ from fleet.remote.identity import PROC
 
 _MOUNTS = f"{PROC}/self/mountinfo"
 _OWN = f"{PROC}/self/cgroup"
+#: Between run and node rank in the name of a group; a run id has no such character.
+_NODE = "@"
 
 
 class RunGroup:
@@ -22,12 +24,15 @@ class RunGroup:
         self.path = path
 
     @classmethod
-    def create(cls, run: str) -> RunGroup | None:
-        """Make a group below this process's own; None where that is not possible or could not kill."""
+    def create(cls, run: str, node_rank: int = 0) -> RunGroup | None:
+        """Make a group below this process's own; None where that is not possible or could not kill.
+
+        Two nodes of one run may share a machine, so each has a group of its own.
+        """
         own = own_group(version=2)
         if own is None:
             return None
-        path = os.path.join(own, f"fleet-{run}")
+        path = os.path.join(own, f"fleet-{run}{_NODE}{node_rank}" if node_rank else f"fleet-{run}")
         try:
             os.makedirs(path, exist_ok=True)
             if os.access(os.path.join(path, "cgroup.kill"), os.W_OK):
@@ -41,7 +46,7 @@ class RunGroup:
     def at(cls, path: str | None, run: str) -> RunGroup | None:
         """The group that a run wrote down; None unless it is there and can only be this run's."""
         root = _mount(version=2)
-        if not isinstance(path, str) or root is None or os.path.basename(path) != f"fleet-{run}":
+        if not isinstance(path, str) or root is None or os.path.basename(path).partition(_NODE)[0] != f"fleet-{run}":
             return None
         inside = os.path.realpath(path) == path and path.startswith(root + os.sep)
         return cls(path) if inside and os.path.isfile(os.path.join(path, "cgroup.kill")) else None

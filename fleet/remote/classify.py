@@ -44,6 +44,9 @@ def classify(evidence: Evidence) -> Ending:
     kind = (evidence.final or {}).get("kind")
     if evidence.code == COMPLETED and kind == "run.completed":
         return Ending("completed", exit_field(COMPLETED))
+    if evidence.code == COMPLETED and evidence.node > 0 and not evidence.asked:
+        # The final record is rank 0's, which is on another host; that host says which good end it was.
+        return Ending("completed", exit_field(COMPLETED))
     if evidence.asked or (evidence.code == COMPLETED and kind == "run.stopped"):
         reason = "requested" if first is None or first.exception is None else first.exception
         return Ending("stopped", _exit(evidence, first, kind=reason, retry=False))

@@ -51,6 +51,12 @@ class Group(Protocol):
     def report_failure(self, culprit: dict[str, Any]) -> None:
         """Tell the lead that the attempt ended here by itself: `{"state", "exit", "step", "lines"}`."""
 
+    def report_end(self, state: str) -> None:
+        """Tell the lead that the attempt ended here without a failure: `completed` or `stopped`."""
+
+    def verdict(self) -> str | None:
+        """Which of both it was, as the node of rank 0 knows it; None while it was not told."""
+
     def orders(self) -> Order | None:
         """What the lead ordered, once; None if nothing. A lead that is silent for too long is an order to stop."""
 

@@ -22,8 +22,12 @@ from fleet.remote.wire import Refused, Wire, welcome
 SILENCE = 5.0
 #: Heartbeats in the time after which a node counts as gone.
 BEATS = 5
+#: Seconds that a failure which only tells of a lost peer waits for the peer's own.
+CONSEQUENCE = 1.0
 #: Seconds that all nodes together have to get ready.
 READY = 60.0
+#: What the trainer, and torch where the trainer does not catch it, call the loss of a peer.
+_CONSEQUENCES = frozenset({"PeerLost", "DistBackendError", "DistNetworkError"})
 
 
 class Lead:
@@ -46,6 +50,8 @@ class Lead:
         self._go: dict[str, Any] = {}
         self._order: dict[str, Any] | None = None
         """What was ordered for the attempt that runs; whoever connects again hears it again."""
+        self._held: tuple[float, int, dict[str, Any]] | None = None
+        """A failure that may be the consequence of another: until when it waits, its node, and itself."""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="lead", daemon=True)
         self._thread.start()
@@ -69,6 +75,7 @@ class Lead:
             if now >= beat_at:
                 beat_at = now + self._silence / BEATS
                 self._tell_all({"kind": "beat", "missing": self._missing()})
+            self._judge_held(now)
             self._look_for_silence(now)
         self._tell_all({"kind": "bye"})
         for wire in list(self._wires.values()):
@@ -111,7 +118,7 @@ class Lead:
         if kind == "ready":
             self._take_ready(node, int(message["attempt"]), message.get("step"))
         elif kind == "failed" and message["attempt"] == self._started:
-            self._judge(node, message["failure"])
+            self._hear_failure(node, message["failure"])
         elif kind == "ended":
             self._left.add(node)
             if node == 0:
@@ -136,16 +143,34 @@ class Lead:
             return
         self._started, self._order = attempt, None
         self._left.clear()
+        self._held = None
         # A node without checkpoints holds no part of them: with replicated weights rank 0 alone writes.
         steps = [step for _, step in self._ready.values() if step is not None]
         whole = self._ready[0][1] is not None
         self._go = {"kind": "go", "attempt": attempt, "step": min(steps) if steps and whole else None}
         self._tell_all(self._go)
 
-    def _judge(self, node: int, failure: dict[str, Any]) -> None:
-        """The first failure of an attempt decides; what follows are its consequences."""
-        if self._order is not None:
+    def _hear_failure(self, node: int, failure: dict[str, Any]) -> None:
+        """The first failure of an attempt is its cause, unless it only says that a peer was lost.
+
+        A rank that waits for a peer often ends before the peer's own node has collected it, so such a failure waits for
+        a better one for a moment.
+        """
+        if self._order is not None or (self._held is not None and _is_consequence(failure)):
             return
+        if _is_consequence(failure):
+            self._held = (time.monotonic() + CONSEQUENCE, node, failure)
+        else:
+            self._judge(node, failure)
+
+    def _judge_held(self, now: float) -> None:
+        """Nobody had a better reason in time."""
+        if self._held is not None and self._order is None and now >= self._held[0]:
+            self._judge(self._held[1], self._held[2])
+
+    def _judge(self, node: int, failure: dict[str, Any]) -> None:
+        """Decide for all nodes what follows from a failure."""
+        self._held = None
         exit = dict(failure["exit"])
         culprit = dict(exit.get("culprit") or culprit_field(node, node=node))
         exit["culprit"] = culprit
@@ -189,6 +214,12 @@ class Lead:
         except OSError:
             wire.close()
             del self._wires[node]
+
+
+def _is_consequence(failure: dict[str, Any]) -> bool:
+    """Whether a failure is what ranks say whose peer failed first."""
+    culprit = failure["exit"].get("culprit") or {}
+    return culprit.get("exception") in _CONSEQUENCES
 
 
 def _ended(exit: dict[str, Any]) -> str:

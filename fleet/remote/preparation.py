@@ -15,6 +15,7 @@ from fleet.remote.launch import Launch
 from fleet.remote.locks import Held, SupervisorLock
 from fleet.remote.logs import Log
 from fleet.remote.lost import settle
+from fleet.remote.member import Member
 from fleet.remote.pinning import Pinned
 from fleet.remote.places import DeployDir, RunFiles
 from fleet.remote.processes import Snapshot, environment
@@ -22,7 +23,7 @@ from fleet.remote.redact import Redactor
 from fleet.remote.refusal import Refusal
 from fleet.remote.reporter import Reporter
 from fleet.remote.reservations import Reservation, Reserved, names_of
-from fleet.remote.states import StateFile, read_state, start_field
+from fleet.remote.states import StateFile, culprit_field, exit_field, read_state, start_field
 from fleet.remote.subreaper import become_subreaper
 from fleet.remote.supervisor import Supervisor
 from fleet.remote.sweep import sweep
@@ -105,7 +106,7 @@ def _given(order: Order, reservation: Reservation, reporter: Reporter) -> Given:
     problem = become_subreaper()
     if problem is not None:
         say(f"orphans cannot be adopted ({problem}); what leaves its parent is found by its environment alone")
-    control_group = RunGroup.create(launch.run)
+    control_group = RunGroup.create(launch.run, launch.node_rank)
     attempt = max(launch.attempt, before.get("attempt", 0) + 1)
     _write_records(order, control_group)
     state = StateFile(
@@ -135,15 +136,40 @@ def _given(order: Order, reservation: Reservation, reporter: Reporter) -> Given:
     )
     say(f"run {launch.run}, attempt {attempt}, process {os.getpid()}")
     return Given(
-        launch, order.pinned, files, state, log, reservation, reporter, order.secrets, control_group=control_group
+        launch,
+        order.pinned,
+        files,
+        state,
+        log,
+        reservation,
+        reporter,
+        order.secrets,
+        control_group=control_group,
+        group=None if launch.group is None else _membership(launch, state),
     )
+
+
+def _membership(launch: Launch, state: StateFile) -> Member:
+    """Join the group of the run. Raises Refusal if this is the lead and its port is taken."""
+    try:
+        return Member(launch)
+    except OSError as error:
+        assert launch.group is not None
+        culprit = culprit_field(0, node=launch.node_rank, exception="LeadPort", message=str(error))
+        state.enter("failed", exit=exit_field(kind="LeadPort", culprit=culprit))
+        raise _busy(
+            f"port {launch.group.lead_port} of {launch.group.nodes[0].address} cannot be used: {error.strerror}",
+            why="the supervisors of a group meet at it",
+            fix="free it, or name another lead_port in fleet.json",
+            example='"lead_port": 29601',
+        ) from error
 
 
 def _before(order: Order) -> dict[str, Any]:
     """The state that a resumed run was left in, after ending what is left of it."""
     files = order.files
     earlier = RunGroup.at((read_json(files.launch) or {}).get("control_group"), order.launch.run)
-    killed, survivors = sweep(order.launch.run, supervisor=None, group=earlier)
+    killed, survivors = sweep(order.launch.run, supervisor=None, group=earlier, folder=files.path)
     if survivors:
         raise _busy(
             f"process {survivors[0].pid} of run {order.launch.run} cannot be ended",

@@ -18,6 +18,7 @@ from fleet.remote.places import DeployDir, RunFiles
 from fleet.remote.refusal import Answer, answered
 
 _RUN = re.compile(rb"\0FLEET_RUN_ID=([a-z0-9-]{1,64})\0")
+_FOLDER = re.compile(rb"\0FLEET_RUN_DIR=([^\0]*)\0")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -40,27 +41,32 @@ class Snapshot:
 
     def __init__(self) -> None:
         self._all: dict[int, Process] = {}
-        self._runs: dict[str, set[int]] = {}
+        self._runs: dict[str, dict[int, bytes]] = {}
         for name in os.listdir(PROC):
             process = read(int(name)) if name.isdigit() else None
             if process is None:
                 continue
             self._all[process.pid] = process
-            match = _RUN.search(b"\0" + _bytes(process.pid, "environ"))
+            variables = b"\0" + _bytes(process.pid, "environ")
+            match, folder = _RUN.search(variables), _FOLDER.search(variables)
             if match:
-                self._runs.setdefault(match[1].decode("ascii"), set()).add(process.pid)
+                self._runs.setdefault(match[1].decode("ascii"), {})[process.pid] = folder[1] if folder else b""
 
     def runs(self) -> set[str]:
         """The runs that any process says it belongs to."""
         return set(self._runs)
 
-    def of_run(self, run: str, supervisor: int | None = None) -> list[Process]:
+    def of_run(self, run: str, supervisor: int | None = None, folder: str | None = None) -> list[Process]:
         """The processes of a run. With the pid of its living supervisor, all that descends from that too.
+
+        `folder` is the run's directory: two nodes of a group that share a machine have the same run, but not the same
+        directory, and must not end each other's processes.
 
         Never among them: the supervisor, this process and its ancestors, so that nobody stops the hand that stops.
         """
         spared = self._with_ancestors(os.getpid())
-        roots = self._runs.get(run, set()) - spared
+        theirs = None if folder is None else (b"", os.fsencode(folder))
+        roots = {pid for pid, place in self._runs.get(run, {}).items() if theirs is None or place in theirs} - spared
         if supervisor is not None:
             roots.add(supervisor)
             spared.add(supervisor)
@@ -141,7 +147,7 @@ def _list(request: Answer) -> Answer:
             continue
         if supervisor is not None:
             rows.append(_row(files.run, supervisor, "supervisor", {}))
-        rows += _rows(files, snapshot.of_run(files.run, None if supervisor is None else supervisor.pid))
+        rows += _rows(files, snapshot.of_run(files.run, None if supervisor is None else supervisor.pid, files.path))
     return {"processes": rows}
 
 

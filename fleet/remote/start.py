@@ -18,10 +18,10 @@ from fleet.remote.lost import foreign, settled
 from fleet.remote.pinning import pin
 from fleet.remote.places import DeployDir, RunFiles
 from fleet.remote.preparation import Exists, Order, is_there, prepared, supervise
-from fleet.remote.refusal import Answer, Refusal, answered, refused_by_disk, usage
+from fleet.remote.refusal import Answer, Refusal, answered, refused_by_disk
 from fleet.remote.reporter import Reporter
 from fleet.remote.segments import last_lines
-from fleet.remote.states import read_state
+from fleet.remote.states import process_of, read_state
 from fleet.remote.surroundings import read_secrets
 
 #: Seconds beyond the confirmation for which an existing run may still be starting.
@@ -46,15 +46,8 @@ def _start(request: Answer) -> Answer:
     home = DeployDir.at(launch.deploy_dir)
     files = home.run(launch.run)
     _refuse_absent_or_foreign(launch, files)
-    if is_there(launch, files, digest, held=locks.is_held(files.supervisor_lock)):
+    if is_there(launch, files, digest, held=_is_live(files)):
         return _existing(launch, files)
-    if launch.group is not None:
-        raise usage(
-            f"run {launch.run} is to span {launch.node_count} hosts",
-            why="this agent starts runs on one host",
-            fix="name one host",
-            example="fleet train lab-a",
-        )
     order = Order(launch, home, files, pin(launch, home), read_secrets(home, launch.secrets), digest)
     outcome = in_daemon(lambda descriptor: _daemon(order, Reporter(descriptor)))
     if outcome is None:
@@ -96,6 +89,20 @@ def _refuse_absent_or_foreign(launch: Launch, files: RunFiles) -> None:
             fix="use the host that it was started on",
             example="fleet resume lab-b",
         )
+
+
+def _is_live(files: RunFiles) -> bool:
+    """Whether the run has a supervisor. One that has just taken the lock is waited for until it has written who it is
+    and what it was told, since before that its files are those of the attempt before."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        holder, state = locks.holder_of(files.supervisor_lock), read_state(files.state)
+        if not locks.is_held(files.supervisor_lock):
+            return False
+        if holder is not None and state is not None and process_of(state, "supervisor") == holder:
+            return True
+        time.sleep(_PAUSE)
+    return True
 
 
 def _existing(launch: Launch, files: RunFiles) -> Answer:

@@ -84,6 +84,9 @@ class StateFile:
         try:
             write_json(self._path, self.fields)
         except OSError:
+            if self.state not in TERMINAL:
+                # The reserve is for the end: now the trainer would take it at once.
+                raise
             self.free_reserve()
             write_json(self._path, self.fields)
 

@@ -99,7 +99,7 @@ def _ended(files: RunFiles, began: float) -> Answer | None:
         report = {}
     verified = state.get("last_verified_checkpoint")
     checkpoint = {**verified, "verified": True} if isinstance(verified, dict) else None
-    killed, survivors = sweep(files.run, supervisor=None, group=_control_group(files))
+    killed, survivors = sweep(files.run, supervisor=None, group=_control_group(files), folder=files.path)
     found = {"checkpoint": checkpoint, "proven": True, "steps_lost": 0, "survivors": conclusion.shown(survivors)}
     told = {name: report[name] for name in found if name in report}
     already = not report and not killed
@@ -109,7 +109,7 @@ def _ended(files: RunFiles, began: float) -> Answer | None:
 def _without_supervisor(files: RunFiles) -> Answer:
     """End what a dead supervisor left, and write down that it was lost."""
     asked_ns = time.time_ns()
-    _, survivors = sweep(files.run, supervisor=None, group=_control_group(files))
+    _, survivors = sweep(files.run, supervisor=None, group=_control_group(files), folder=files.path)
     state = settle(files)
     search = newest(files)
     proven = conclusion.proof(files, 0 if state is None else state["attempt"], search.verified, asked_ns)

@@ -145,7 +145,7 @@ class Supervisor:
         stop = self._watch.stop
         if attempt.code == 0 and (stop is None or not stop.kill):
             until = time.monotonic() + _LINGER
-            while time.monotonic() < until and Snapshot().of_run(self._launch.run, os.getpid()):
+            while time.monotonic() < until and Snapshot().of_run(self._launch.run, os.getpid(), self._files.path):
                 self._watch.turn()
         self._kill()
         attempt.drain()
@@ -158,6 +158,7 @@ class Supervisor:
             self._launch.run,
             supervisor=os.getpid(),
             group=self._given.control_group,
+            folder=self._files.path,
             pause=lambda seconds: self._watch.turn(min(seconds, TICK)),
         )
         if killed:

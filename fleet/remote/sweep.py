@@ -21,13 +21,15 @@ def sweep(
     *,
     supervisor: int | None,
     group: RunGroup | None,
+    folder: str | None = None,
     pause: Callable[[float], None] = time.sleep,
     limit: float = LIMIT,
 ) -> tuple[int, list[Process]]:
     """Kill every process of a run: at once through its control group where there is one, then one by one.
 
-    `supervisor` is the pid of the living supervisor, whose descendants all belong to the run. `pause` is what to do
-    between looks; a supervisor collects its children there. Returns how many were found alive, and the survivors.
+    `supervisor` is the pid of the living supervisor, whose descendants all belong to the run, `folder` the run's
+    directory. `pause` is what to do between looks; a supervisor collects its children there. Returns how many were
+    found alive, and the survivors.
     """
     deadline = time.monotonic() + limit
     if group is not None:
@@ -35,7 +37,7 @@ def sweep(
     met: set[tuple[int, int]] = set()
     empty = 0
     while True:
-        found = Snapshot().of_run(run, supervisor)
+        found = Snapshot().of_run(run, supervisor, folder)
         met |= {(process.pid, process.start) for process in found}
         empty = 0 if found else empty + 1
         if empty >= _SWEEPS or time.monotonic() > deadline:

@@ -22,6 +22,8 @@ from fleet.remote.states import StateFile
 from fleet.remote.stopping import Stop, Stops
 from fleet.remote.subreaper import reap
 
+#: Seconds that a trainer has to end after an order of the group.
+ORDERED_GRACE = 2.0
 #: Seconds between attempts to write to a disk that refuses.
 RETRY = 0.5
 _STDERR = 2
@@ -102,9 +104,9 @@ class Watch:
             log.flush(now)
         elif now >= self._retry_at:
             self._retry_at = now + RETRY
-            log.flush(now)
-            if state.problem is not None:
-                state.retry()
+            # The state first: what room there is must not go to the log.
+            if state.problem is None or state.retry():
+                log.flush(now)
 
     def _listen(self) -> None:
         grace = self._given.launch.grace
@@ -121,7 +123,9 @@ class Watch:
         order = group.orders()
         if order is not None:
             self.order = order
-            self._order_stop = Stop(order.reason, time.time_ns(), time.monotonic() + grace, kill=False)
+            # A peer is gone, so no step can end and nothing can be saved; what waits for the peer would wait for ever.
+            until = time.monotonic() + min(grace, ORDERED_GRACE)
+            self._order_stop = Stop(order.reason, time.time_ns(), until, kill=False)
 
 
 def say(text: str) -> None:

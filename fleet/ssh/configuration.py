@@ -68,7 +68,7 @@ def effective(endpoint: Endpoint) -> Settings:
 def _settings(host: str, user: str | None, port: int | None, given: Path | None) -> Settings:
     values: Values = {} if user is None else {"user": (user,)}
     values |= {} if port is None else {"port": (str(port),)}
-    own = Evaluation(host, dict(values), judge=find_ssh() is None)
+    own = Evaluation(host, values, judge=find_ssh() is None)
     for path in configuration_files(given):
         own.read(path)
     ssh = find_ssh()

@@ -7,7 +7,6 @@ not, and the program need not be started. Without it, these are the host's setti
 from __future__ import annotations
 
 import glob
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleet.ssh.configfile import Line, matches, not_understood, read_lines
@@ -32,16 +31,16 @@ def configuration_files(given: Path | None) -> list[Path]:
     return [given] if given is not None else [home() / ".ssh" / "config", SYSTEM]
 
 
-@dataclass(slots=True)
 class Evaluation:
-    """The settings of one host, filled by reading files. `values` holds keyword -> words; the first value wins."""
+    """The settings of one host, filled by reading files."""
 
-    host: str
-    values: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    ask_openssh: bool = False
-    """Only OpenSSH itself can tell: there are `Match` lines, or names are to be made canonical."""
-    judge: bool = True
-    """Whether to judge `Match` lines; otherwise their presence alone is noted."""
+    def __init__(self, host: str, values: dict[str, tuple[str, ...]], *, judge: bool) -> None:
+        """`judge` says whether to judge `Match` lines; otherwise only their presence is noted."""
+        self.host, self._judge = host, judge
+        self.values = dict(values)
+        """keyword -> words. The first value wins, so what is given here does."""
+        self.ask_openssh = False
+        """Only OpenSSH itself can tell: there are `Match` lines, or names are to be made canonical."""
 
     def read(self, path: Path) -> None:
         """Follow one file and what it includes. Raises Usage for lines that cannot be followed."""
@@ -54,7 +53,7 @@ class Evaluation:
                 active = inherited and matches(line.words, self.host)
             elif line.keyword == "match":
                 self.ask_openssh = True
-                active = inherited and self.judge and self._match(line)
+                active = inherited and self._judge and self._match(line)
             elif line.keyword == "include":
                 for included in _included(line, path):
                     if depth == _DEEPEST:

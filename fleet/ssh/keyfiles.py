@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import struct
 from pathlib import Path
 from typing import NamedTuple
 
 _MAGIC = b"openssh-key-v1\0"
-_CONTAINER = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----(.*?)-----END", re.DOTALL)
+_BEGIN, _END = b"-----BEGIN OPENSSH PRIVATE KEY-----", b"-----END"
 
 
 class KeyFile(NamedTuple):
@@ -25,12 +24,12 @@ class KeyFile(NamedTuple):
     def read(cls, path: Path) -> KeyFile:
         """Look at a file. Raises OSError."""
         content = path.read_bytes()
-        container = _CONTAINER.search(content)
-        if container is None:
+        _, begun, container = content.partition(_BEGIN)
+        if not begun:
             # The older formats say so in a header, and keep the public key to themselves.
             public = next((blob for file in (path, _beside(path)) if (blob := _public(file)) is not None), None)
             return cls(path, b"ENCRYPTED" in content, public)
-        cipher, public = _opened(container[1])
+        cipher, public = _opened(container.partition(_END)[0])
         return cls(path, cipher != b"none", public)
 
 

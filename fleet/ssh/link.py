@@ -88,6 +88,14 @@ class Link:
             self.close()
             raise ConnectionAbortedError(errno.ECONNABORTED, self.failure) from error
 
+    def writable(self, seconds: float) -> bool:
+        """Whether a packet can be sent without waiting, now or within so many seconds. An ended stream takes any."""
+        until = time.monotonic() + seconds
+        while not (ready := self.closed or self._ready(max(0.0, until - time.monotonic()))):
+            if time.monotonic() >= until:
+                break
+        return ready
+
     def close(self) -> None:
         """End the stream; a thread that waits in `recv` wakes up. May be called twice."""
         if not self.closed:
@@ -98,6 +106,12 @@ class Link:
 
     def _receive(self) -> memoryview | bytes:
         return self._below.recv(_PIECE)
+
+    def _ready(self, seconds: float) -> bool:
+        if self._below.send_ready():
+            return True
+        time.sleep(min(0.01, seconds))
+        return False
 
     def _end(self) -> None:
         self._below.close()

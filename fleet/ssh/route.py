@@ -10,7 +10,7 @@ from fleet.ssh.configuration import Settings, effective
 from fleet.ssh.endpoint import Endpoint
 
 _DEEPEST = 8
-_HOP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?/?")
+_HOP = r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?/?"
 
 
 def previous(endpoint: Endpoint, settings: Settings) -> Endpoint | None:
@@ -39,7 +39,7 @@ def route(endpoint: Endpoint) -> tuple[Endpoint, ...]:
 
 def _hop(text: str, endpoint: Endpoint) -> Endpoint:
     """One word of a ProxyJump line, `[user@]host[:port]`; its own settings are asked for like any host's."""
-    parts = _HOP.fullmatch(text)
+    parts = re.fullmatch(_HOP, text)
     if parts is None:
         raise Usage(
             f"{text!r} is no jump host of {endpoint.name}",

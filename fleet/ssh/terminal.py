@@ -21,6 +21,9 @@ from fleet.ssh.transport import Stream
 if TYPE_CHECKING:
     from fleet.ssh.connection import SshTransport
 
+#: Seconds that a command of `fleet ssh` may take without OpenSSH: a day.
+_LONG = 86_400.0
+
 
 def enter(pool: Pool, endpoint: Endpoint, cmd: Cmd | None, deadline: Deadline) -> int:
     """Give the user a shell on the host, or run one command with their own stdin; its status.
@@ -45,19 +48,21 @@ def session(transport: SshTransport, cmd: Cmd | None, deadline: Deadline) -> int
     if cmd is not None:
         return transport.exec(cmd, deadline=Deadline.after(_LONG), sink=_copy).rc
     import fabric
+    from invoke.exceptions import UnexpectedExit
     from paramiko import SSHConfig
 
     endpoint = transport.endpoint
-    # What the configuration says of the host has been followed already.
+    # What OpenSSH's configuration says of the host has been followed already.
     config = fabric.Config(ssh_config=SSHConfig())
     connection = cast(Any, fabric.Connection)(endpoint.host, user=endpoint.user, port=endpoint.port, config=config)
     # Verified and signed in: Fabric, which would accept any host key, finds itself connected.
     connection.transport = wire
-    return int(connection.shell().exited)
-
-
-#: Seconds that a command of `fleet ssh` may take without OpenSSH: a day.
-_LONG = 86_400.0
+    try:
+        result = connection.shell()
+    except UnexpectedExit as ended:
+        # A shell ends with the status of its last command, which is no failure of ours.
+        result = ended.result
+    return int(result.exited)
 
 
 def _copy(stream: Stream, data: bytes) -> None:

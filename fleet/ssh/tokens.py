@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from fleet.errors import Usage
 
-_TOKEN = re.compile(r"%(.?)", re.DOTALL)
+# Compiled where they are used: most values hold neither.
+_TOKEN = r"(?s)%(.?)"
 #: What may become part of a shell line: nothing that a shell would interpret.
-_PLAIN = re.compile(r"[A-Za-z0-9._:@/\[\]+=,-]*")
+_PLAIN = r"[A-Za-z0-9._:@/\[\]+=,-]*"
 
 
 def home() -> Path:
@@ -44,15 +45,18 @@ class Tokens(NamedTuple):
         if word == "~" or word.startswith("~/"):
             word = str(home()) + word[1:]
         # OpenSSH expands variables in braces only.
-        word = re.sub(r"\$\{[^}]*\}", lambda found: os.path.expandvars(found[0]), word)
-        return Path(_TOKEN.sub(lambda found: self._value(found[1], word), word)).expanduser()
+        if "$" in word:
+            word = re.sub(r"\$\{[^}]*\}", lambda found: os.path.expandvars(found[0]), word)
+        if "%" in word:
+            word = re.sub(_TOKEN, lambda found: self._value(found[1], word), word)
+        return Path(word).expanduser()
 
     def command(self, line: str) -> str:
         """A shell line with tokens expanded. Raises Usage for a value that a shell would not take literally."""
 
         def plain(found: re.Match[str]) -> str:
             value = self._value(found[1], line)
-            if _PLAIN.fullmatch(value):
+            if re.fullmatch(_PLAIN, value):
                 return value
             raise Usage(
                 f"{value!r} cannot become part of the command {line!r}",
@@ -61,7 +65,7 @@ class Tokens(NamedTuple):
                 example="Host box\\n  HostName 192.0.2.10",
             )
 
-        return _TOKEN.sub(plain, line)
+        return re.sub(_TOKEN, plain, line)
 
     def _value(self, token: str, text: str) -> str:
         if token not in self.values:

@@ -7,29 +7,21 @@ from __future__ import annotations
 
 import logging
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from fleet.ssh.inbox import Inbox
+from fleet.ssh.lean import lean_import
 from fleet.ssh.link import Link
 from fleet.ssh.transport import Stream
 
-# paramiko imports invoke for `Match exec` in its own parser of ssh_config, which fleet does not use, and does without
-# it if it is missing. That import is 40 of 95 ms of each command's start; None in its place makes it missing.
-_hidden = "invoke" not in sys.modules
-if _hidden:
-    sys.modules["invoke"] = cast(Any, None)
-try:
+with lean_import():
     import paramiko
     from paramiko import common
     from paramiko.packet import Packetizer
     from paramiko.pkey import UnknownKeyType
-finally:
-    if _hidden:
-        del sys.modules["invoke"]
 
 __all__ = ["Wire", "agent_keys", "paramiko", "read_key_file"]
 

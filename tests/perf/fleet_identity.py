@@ -88,7 +88,7 @@ def measure_forged(sheet: Sheet, folder: Path, farm: Farm, count: int) -> None:
             run = runs.prepare("good")
             forge(run, victim.pid, victim.start, number)
             request = {"deploy_dir": "~/fleet/hydra", "run": run.id, "grace": 0.2, "kill": random.random() < 0.5}
-            with held(run, number % HELD_EVERY == 1):
+            with held(run, number % HELD_EVERY == HELD_EVERY - 1):
                 # One that is held by nobody known is waited for as long as anybody asks.
                 codes[code_of(partial(runs.call, "stop", request, seconds=20))] += 1
             if victim.dead():

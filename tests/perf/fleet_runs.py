@@ -55,7 +55,7 @@ def measure_simultaneous(sheet: Sheet, folder: Path, farm: Farm, count: int) -> 
     taken = time.perf_counter() - started
     codes = Counter(controller.returncode for controller in controllers)
     alive = project.live()
-    named = sum(len(alive) == 1 and alive[0] in err for _, err in said)
+    named = sum(len(alive) == 1 and alive[0] in out + err for out, err in said) - 1
     project.clear()
     for controller, (_, err) in zip(controllers, said, strict=True):
         if controller.returncode not in (0, BUSY):

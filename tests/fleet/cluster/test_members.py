@@ -78,8 +78,10 @@ def until(members: list[Member], look: Callable[[], object], seconds: float = 10
     raise AssertionError("it did not happen")
 
 
-def failure(code: int = 7, *, rank: int = 1, node: int = 1, step: int = 4, retry: bool = True) -> dict:
-    culprit = culprit_field(rank, node=node, exception="PeerLost", message="a link died")
+def failure(
+    code: int = 5, *, rank: int = 1, node: int = 1, step: int = 4, retry: bool = True, kind: str = "DeviceMemoryError"
+) -> dict:
+    culprit = culprit_field(rank, node=node, exception=kind, message="it failed")
     return {"state": "failed", "exit": exit_field(code, culprit=culprit, retry=retry), "step": step, "lines": []}
 
 
@@ -131,6 +133,17 @@ def test_the_first_failure_to_arrive_is_the_culprit_and_all_restart_together(mem
     assert [one.orders() for one in members] == [None, None, None], (
         "a late report of the attempt before changes nothing"
     )
+
+
+def test_who_only_lost_a_peer_is_not_the_culprit(member):
+    members = [member(node) for node in range(3)]
+    started(members)
+    members[0].report_failure(failure(7, rank=0, node=0, kind="PeerLost"))
+    members[1].report_failure(failure(rank=3, node=1))
+    assert until(members, members[2].orders).exit["culprit"]["rank"] == 3
+    started(members, 2)
+    members[0].report_failure(failure(7, rank=0, node=0, kind="PeerLost"))
+    assert until(members, members[2].orders).exit["culprit"]["rank"] == 0, "nobody had a better reason"
 
 
 def test_a_failure_that_cannot_be_helped_stops_all(member):

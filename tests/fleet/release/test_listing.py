@@ -103,9 +103,10 @@ def test_what_replaces_a_tracked_file_is_sent(place: Path, project: Path) -> Non
 def test_paths_that_are_never_sent(project: Path) -> None:
     write(project, {".env.local": b"TOKEN=1", "sub/.env.local": b"x"})
     assert {".env.local", "sub/.env.local"} <= names(scan(project))
-    found = names(scan(project, never=["./.env.local"]))
-    assert ".env.local" not in found
-    assert "sub/.env.local" in found
+    for never in ("./.env.local", str(project / ".env.local"), "hydra/../.env.local"):
+        found = names(scan(project, never=[never, "~/elsewhere", "../outside"]))
+        assert ".env.local" not in found
+        assert "sub/.env.local" in found
 
 
 def test_a_hook_s_variables_do_not_point_git_elsewhere(place: Path, project: Path) -> None:

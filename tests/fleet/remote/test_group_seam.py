@@ -52,6 +52,10 @@ class FileGroup:
         return None if found is None else Go(**found)
     def beat(self):
         self.beats += 1
+    def report_end(self, state):
+        put("end", state)
+    def verdict(self):
+        return take("verdict")
     def report_failure(self, culprit):
         put("failure", culprit)
     def orders(self):

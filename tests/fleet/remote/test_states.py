@@ -86,7 +86,7 @@ def test_a_disk_that_refuses_keeps_the_newest_state_for_later(tmp_path: Path) ->
     assert json.loads((folder / "state.json").read_text())["state"] == "stopping"
 
 
-def test_the_reserve_is_given_up_for_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reserve_is_given_up_for_the_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk: the first write fails, the reserve goes, the second succeeds."""
     file = state_file(tmp_path)
     file.set_aside()
@@ -100,6 +100,8 @@ def test_the_reserve_is_given_up_for_the_state(tmp_path: Path, monkeypatch: pyte
         write(path, value)
 
     monkeypatch.setattr(states, "write_json", full_until_the_reserve_is_gone)
+    file.enter("stopping")
+    assert file.problem is not None and reserve.exists(), "it is kept for the end"
     file.enter("failed", exit=EXITS[0])
     assert file.problem is None and not reserve.exists()
 

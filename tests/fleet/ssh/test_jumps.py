@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from fleet.errors import HostKeyRefused, Unreachable
-from fleet.ssh import Cmd, Endpoint, Pool, SshTransport, Watchdog, route
+from fleet.errors import DeadlinePassed, HostKeyRefused, Unreachable
+from fleet.ssh import Cmd, Deadline, Endpoint, Pool, SshTransport, Watchdog, route
 from fleet.ssh.failures import ConnectionLost
 from tests.farm.hosts import FarmHost
 from tests.farm.sshd import Farm
@@ -59,12 +59,12 @@ def test_hosts_share_their_jump_host(pool: Pool, endpoint: Callable[..., Endpoin
 
 def test_the_key_of_a_hop_is_checked(pool: Pool, endpoint: Callable[..., Endpoint], hosts: list[FarmHost]) -> None:
     """Nothing is tried beyond a hop that is not to be trusted, whose key is the one to be named."""
-    before = len(hosts[2].log.read_text())
+    before = hosts[2].log.read_text().count("Connection from")
     gate = endpoint(hosts[0], host_key=hosts[1].host_key)
     with pytest.raises(HostKeyRefused) as caught:
         pool.to(endpoint(hosts[2], jump=(gate,))).exec(TRUE, deadline=soon())
     assert caught.value.host == "h0"
-    assert len(hosts[2].log.read_text()) == before
+    assert hosts[2].log.read_text().count("Connection from") == before
 
 
 def test_the_key_behind_a_hop_is_checked(pool: Pool, endpoint: Callable[..., Endpoint], hosts: list[FarmHost]) -> None:
@@ -98,7 +98,7 @@ def test_jumps_of_the_configuration(
 
 def test_a_hop_that_cannot_reach_the_host(pool: Pool, endpoint: Callable[..., Endpoint], hosts: list[FarmHost]) -> None:
     closed = endpoint(hosts[2], port=1, jump=(endpoint(hosts[0]),))
-    with pytest.raises(Unreachable, match="connecting from h0 to .* port 1"):
+    with pytest.raises(Unreachable, match=r"connecting from h0 to .* port 1"):
         pool.to(closed).exec(TRUE, deadline=soon())
 
 
@@ -106,7 +106,7 @@ def test_a_gate_that_does_not_forward(
     pool: Pool, endpoint: Callable[..., Endpoint], farm: Callable[..., Farm], hosts: list[FarmHost]
 ) -> None:
     gate = endpoint(farm(1, config=("AllowTcpForwarding no",)).hosts[0])
-    with pytest.raises(Unreachable, match="may not forward|prohibited"):
+    with pytest.raises(Unreachable, match=r"from h0 to .*: .*prohibited"):
         pool.to(endpoint(hosts[2], jump=(gate,))).exec(TRUE, deadline=soon())
 
 
@@ -195,8 +195,6 @@ def test_a_local_command_that_does_not_end_is_killed(
     script = tmp_path / "stubborn.py"
     script.write_text("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n")
     where = behind(f"{sys.executable} {script}", user_files, endpoint, hosts[0])
-    from fleet.ssh import Deadline
-
-    with pytest.raises(Exception, match="exchanging keys with h0 did not end"):
-        pool.to(where).exec(TRUE, deadline=Deadline.after(1))
+    with pytest.raises(DeadlinePassed, match="exchanging keys with h0 did not end"):
+        pool.to(where).exec(TRUE, deadline=Deadline.after(0.4))
     wait_for(lambda: not running(script), 3)
