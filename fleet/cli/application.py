@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Final
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     as_json, name = "--json" in ours, next((word for word in ours if word in COMMANDS), "overview")
     if not traced(ours):
         sys.excepthook = functools.partial(_bug, name if as_json else None)
-    begun = Invocation(rest=rest)
+    begun = Invocation(rest=rest, argv=("fleet", *given))
     try:
         with redacted(begun.redactor):
             code = converted_plainly(get_command(application()))(
@@ -186,8 +187,17 @@ def _options(
     ] = False,
 ) -> None:
     """Options of every command."""
-    ctx.obj = Invocation(
-        config, as_json, dry_run, yes, quiet, verbose, not no_color, timeout, jobs, ctx.obj.rest, ctx.obj.redactor
+    ctx.obj = replace(
+        ctx.obj,
+        config=config,
+        json=as_json,
+        dry_run=dry_run,
+        yes=yes,
+        quiet=quiet,
+        verbose=verbose,
+        color=not no_color,
+        timeout=timeout,
+        jobs=jobs,
     )
     if ctx.invoked_subcommand is None:
         if ctx.obj.rest:

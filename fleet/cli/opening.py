@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from fleet.cli.options import Invocation
 from fleet.control.session import AskPassword, Session
 
@@ -14,7 +12,7 @@ def opened(invocation: Invocation, *, ask_password: AskPassword | None = None) -
         invocation.config,
         jobs=invocation.jobs,
         timeout=invocation.timeout,
-        argv=sys.argv,
+        argv=invocation.argv,
         ask_password=ask_password,
         redactor=invocation.redactor,
     )

@@ -29,6 +29,8 @@ class Invocation:
     """Hosts worked on at once."""
     rest: tuple[str, ...] = ()
     """What followed `--`: a remote command or arguments of the trainer, never interpreted here."""
+    argv: tuple[str, ...] = ("fleet",)
+    """The command line as it was given, for the audit logs."""
     redactor: Redactor = field(default_factory=Redactor, compare=False)
     """Takes secrets out of all that is printed; the session teaches it those of fleet.json."""
 

@@ -28,9 +28,9 @@ def changes(host: str, run: str, stored: dict[str, Any] | None, overrides: Seque
     """
     if not overrides:
         return ()
-    if stored is None:
+    if stored is None or "manifest" not in stored:
         raise Usage(
-            f"run {run} on {host} has no manifest.yaml, so nothing can be changed in it",
+            f"run {run} on {host} has no stored settings in manifest.yaml, so nothing can be changed in it",
             why="its trainer ended before it had written what it was going to train",
             fix="start a new run with these settings",
             example=f"fleet train {host} -- --set {overrides[0]}",

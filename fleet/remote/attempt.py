@@ -124,7 +124,7 @@ class Attempt:
 
     def evidence(self, asked: bool, attempt: int) -> Evidence:
         """Everything that tells how this attempt ended."""
-        failures = self._failures() if (self.code, self.signal) != (0, None) else []
+        failures = self._failures(attempt) if (self.code, self.signal) != (0, None) else []
         return Evidence(
             code=self.code,
             signal=self.signal,
@@ -170,20 +170,24 @@ class Attempt:
         self._loop.forget(handle)
         os.close(handle)
 
-    def _failures(self) -> list[Failure]:
+    def _failures(self, attempt: int) -> list[Failure]:
+        """Ranks that failed, by all that tells of them, with the best source first."""
         launched = self._workers is not None
         found = list(self._workers.failures) if self._workers is not None else []
         found += evidences.crash_files(self._files, self._started_ns)
         if launched:
             found += evidences.launcher_files(launcher_folder(self._files), self._first_rank, self._started_ns)
         lines = self._log.last_lines()
+        if not found:
+            found += evidences.final_failure(self._files, attempt, self._first_rank)
         if not found and launched:
             summary = evidences.summary_failure(lines, self._first_rank)
             found += [] if summary is None else [summary]
         if not found and self.code is not None:
             trace = evidences.traceback_failure(lines, self._first_rank)
             found += [] if trace is None else [trace]
-        return evidences.merged(found)
+        shown = [failure._replace(message=self._log.without_secrets(failure.message)) for failure in found]
+        return evidences.merged(shown)
 
     def _memory(self, failures: list[Failure]) -> bool:
         """Whether the kernel killed for memory. A counter shared with others proves nothing without a kill by 9."""

@@ -7,14 +7,13 @@ containers and plain logins rarely allow it; then the sweep by environment and a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 
 from fleet.remote.identity import PROC
 
 _MOUNTS = f"{PROC}/self/mountinfo"
 _OWN = f"{PROC}/self/cgroup"
-#: Between run and node rank in the name of a group; a run id has no such character.
-_NODE = "@"
 
 
 class RunGroup:
@@ -24,15 +23,13 @@ class RunGroup:
         self.path = path
 
     @classmethod
-    def create(cls, run: str, node_rank: int = 0) -> RunGroup | None:
-        """Make a group below this process's own; None where that is not possible or could not kill.
-
-        Two nodes of one run may share a machine, so each has a group of its own.
-        """
+    def create(cls, directory: str) -> RunGroup | None:
+        """Make the group of a run directory below this process's own; None where that is not possible or could not
+        kill."""
         own = own_group(version=2)
         if own is None:
             return None
-        path = os.path.join(own, f"fleet-{run}{_NODE}{node_rank}" if node_rank else f"fleet-{run}")
+        path = os.path.join(own, _name(directory))
         try:
             os.makedirs(path, exist_ok=True)
             if os.access(os.path.join(path, "cgroup.kill"), os.W_OK):
@@ -43,10 +40,10 @@ class RunGroup:
         return None
 
     @classmethod
-    def at(cls, path: str | None, run: str) -> RunGroup | None:
-        """The group that a run wrote down; None unless it is there and can only be this run's."""
+    def at(cls, path: object, directory: str) -> RunGroup | None:
+        """The group that a run wrote down; None unless it is there and can only be that of this run directory."""
         root = _mount(version=2)
-        if not isinstance(path, str) or root is None or os.path.basename(path).partition(_NODE)[0] != f"fleet-{run}":
+        if not isinstance(path, str) or root is None or os.path.basename(path) != _name(directory):
             return None
         inside = os.path.realpath(path) == path and path.startswith(root + os.sep)
         return cls(path) if inside and os.path.isfile(os.path.join(path, "cgroup.kill")) else None
@@ -64,9 +61,15 @@ class RunGroup:
         return _counted(os.path.join(self.path, "memory.events"))
 
     def remove(self) -> None:
-        """Remove the group once it is empty."""
+        """Remove the group if it is empty; one that holds a process stays."""
         with contextlib.suppress(OSError):
             os.rmdir(self.path)
+
+
+def _name(directory: str) -> str:
+    """By directory and not by run id alone: two nodes of a group, or two projects, may share a machine and an id."""
+    digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    return f"fleet-{os.path.basename(directory)}-{digest}"
 
 
 def own_group(version: int) -> str | None:

@@ -77,30 +77,12 @@ def failed_to_start(error: OSError, program: str) -> Ending:
 
 def _culprit(evidence: Evidence) -> Failure | None:
     """The rank that failed first; ranks that only lost a peer, or were told to end, come after all others."""
-    failures = evidence.failures or _from_final(evidence)
-    causes = [failure for failure in failures if not _consequence(failure)]
-    return next(iter(causes or failures), None)
+    causes = [failure for failure in evidence.failures if not _consequence(failure)]
+    return next(iter(causes or evidence.failures), None)
 
 
 def _consequence(failure: Failure) -> bool:
     return failure.exception == _CONSEQUENCE or failure.signal == signal.SIGTERM
-
-
-def _from_final(evidence: Evidence) -> list[Failure]:
-    final = evidence.final
-    if final is None or final.get("kind") != "run.failed" or not isinstance(final.get("data"), dict):
-        return []
-    data = final["data"]
-    rank, code, exception = data.get("rank"), data.get("code"), data.get("exception")
-    return [
-        Failure(
-            rank if isinstance(rank, int) else evidence.first_rank,
-            0,
-            code=code if isinstance(code, int) else None,
-            exception=exception if isinstance(exception, str) else None,
-            message=str(data.get("message", "")),
-        )
-    ]
 
 
 def _code(evidence: Evidence, first: Failure | None) -> int | None:

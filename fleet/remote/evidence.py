@@ -9,6 +9,7 @@ import time
 from typing import Any, NamedTuple
 
 from fleet.remote.atomic import read_json
+from fleet.remote.events import final_record
 from fleet.remote.places import RunFiles
 
 _KERNEL_LOG = "/dev/kmsg"
@@ -76,7 +77,7 @@ def crash_files(files: RunFiles, since_ns: int) -> list[Failure]:
                 failure = Failure(
                     int(match[1]),
                     written,
-                    code=_code(report.get("code")),
+                    code=_whole(report.get("code")),
                     exception=_text(report.get("exception")),
                     message=_text(report.get("message")) or "",
                 )
@@ -100,6 +101,22 @@ def launcher_files(folder: str, first_rank: int, since_ns: int) -> list[Failure]
             exception = match[1] if match else None
             found.append(Failure(first_rank + int(local), written, exception=exception, message=text))
     return found
+
+
+def final_failure(files: RunFiles, attempt: int, rank: int) -> list[Failure]:
+    """What the final record says, when the trainer could write one."""
+    final = final_record(files.events, attempt)
+    if final is None or final.get("kind") != "run.failed" or not isinstance(final.get("data"), dict):
+        return []
+    data, moment = final["data"], final.get("time")
+    failure = Failure(
+        _whole(data.get("rank")) or rank,
+        int(moment * 1e9) if isinstance(moment, (int, float)) else 0,
+        code=_whole(data.get("code")),
+        exception=_text(data.get("exception")),
+        message=_text(data.get("message")) or "",
+    )
+    return [failure]
 
 
 def kernel_killed(pids: list[int]) -> bool:
@@ -145,7 +162,7 @@ def traceback_failure(lines: list[str], rank: int) -> Failure | None:
     return None
 
 
-def _code(value: Any) -> int | None:
+def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -93,6 +93,10 @@ class Log:
         """Logical offset of the log's end."""
         return self._segments.offset
 
+    def without_secrets(self, text: str) -> str:
+        """Any text as the log would show it."""
+        return self._redactor.clean(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
     def last_lines(self) -> list[str]:
         """The last lines of this attempt, escaped, oldest first."""
         return [line.decode("utf-8") for line in self._last]

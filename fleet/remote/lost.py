@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from fleet.remote import events, locks
-from fleet.remote.atomic import write_json
+from fleet.remote.atomic import read_json, write_json
+from fleet.remote.cgroups import RunGroup
 from fleet.remote.figures import last_step
 from fleet.remote.frames import END, unescape
 from fleet.remote.identity import boot_id, machine_id
@@ -58,6 +59,9 @@ def settle(files: RunFiles) -> dict[str, Any] | None:
     if not locks.is_held(files.lock):
         data = {"attempt": state["attempt"], "reason": reason, "by": "reader"}
         events.append(files.events, "run.lost", attempt=state["attempt"], step=step, level="warning", data=data)
+    group = RunGroup.at((read_json(files.launch) or {}).get("control_group"), files.path)
+    if group is not None:
+        group.remove()
     lost = {**state, "state": "lost", "since": time.time(), "exit": exit, "log_offset": log.offset}
     if step is not None:
         lost["last_step"] = step

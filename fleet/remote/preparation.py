@@ -106,7 +106,7 @@ def _given(order: Order, reservation: Reservation, reporter: Reporter) -> Given:
     problem = become_subreaper()
     if problem is not None:
         say(f"orphans cannot be adopted ({problem}); what leaves its parent is found by its environment alone")
-    control_group = RunGroup.create(launch.run, launch.node_rank)
+    control_group = RunGroup.create(files.path)
     attempt = max(launch.attempt, before.get("attempt", 0) + 1)
     _write_records(order, control_group)
     state = StateFile(
@@ -168,7 +168,7 @@ def _membership(launch: Launch, state: StateFile) -> Member:
 def _before(order: Order) -> dict[str, Any]:
     """The state that a resumed run was left in, after ending what is left of it."""
     files = order.files
-    earlier = RunGroup.at((read_json(files.launch) or {}).get("control_group"), order.launch.run)
+    earlier = RunGroup.at((read_json(files.launch) or {}).get("control_group"), files.path)
     killed, survivors = sweep(order.launch.run, supervisor=None, group=earlier, folder=files.path)
     if survivors:
         raise _busy(

@@ -12,6 +12,7 @@ import hashlib
 import socket
 import time
 
+from fleet.remote.fields import RUN_ID
 from fleet.remote.identity import machine_id
 from fleet.remote.launch import Launch
 from fleet.remote.places import DeployDir
@@ -90,7 +91,9 @@ def holder_of(name: str) -> str | None:
             asking.settimeout(PATIENCE)
             try:
                 asking.connect("\0" + name)
-                return asking.recv(_ANSWER_BYTES).decode("ascii", "replace").strip() or None
+                # Any user of the machine may have bound the name, so the answer may be anything.
+                text = asking.recv(_ANSWER_BYTES).decode("ascii", "replace").rstrip("\n")
+                return text if RUN_ID.fullmatch(text) else None
             except ConnectionRefusedError:
                 if time.monotonic() >= deadline:
                     return None

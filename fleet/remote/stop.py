@@ -99,7 +99,10 @@ def _ended(files: RunFiles, began: float) -> Answer | None:
         report = {}
     verified = state.get("last_verified_checkpoint")
     checkpoint = {**verified, "verified": True} if isinstance(verified, dict) else None
-    killed, survivors = sweep(files.run, supervisor=None, group=_control_group(files), folder=files.path)
+    group = _control_group(files)
+    killed, survivors = sweep(files.run, supervisor=None, group=group, folder=files.path)
+    if group is not None:
+        group.remove()
     found = {"checkpoint": checkpoint, "proven": True, "steps_lost": 0, "survivors": conclusion.shown(survivors)}
     told = {name: report[name] for name in found if name in report}
     already = not report and not killed
@@ -124,7 +127,7 @@ def _without_supervisor(files: RunFiles) -> Answer:
 
 
 def _control_group(files: RunFiles) -> RunGroup | None:
-    return RunGroup.at((read_json(files.launch) or {}).get("control_group"), files.run)
+    return RunGroup.at((read_json(files.launch) or {}).get("control_group"), files.path)
 
 
 def _refused(what: str, fix: str) -> Refusal:

@@ -91,6 +91,7 @@ class Supervisor:
             self._watch.turn()
             self._confirm()
             self._carry_out_stop(attempt)
+        say(f"process {leader.pid} ended: status {attempt.code}, signal {attempt.signal}")
         self._clear(attempt)
         ending = classify(attempt.evidence(self._watch.stop is not None, number))
         attempt.close()

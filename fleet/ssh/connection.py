@@ -11,15 +11,15 @@ from fleet.errors import DeadlinePassed, FleetError
 from fleet.ssh.command import Cmd, Result
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.endpoint import Endpoint
-from fleet.ssh.failures import NeverBegun
+from fleet.ssh.failures import NeverBegun, lost
 from fleet.ssh.link import Link
 from fleet.ssh.opening import Opening, Tunnel
-from fleet.ssh.output import RemoteOutput
 from fleet.ssh.transport import Sink, Stream
 
 if TYPE_CHECKING:
     from fleet.ssh.keys import KeyRing
     from fleet.ssh.opened import Opened
+    from fleet.ssh.output import RemoteOutput
     from fleet.ssh.session import Session
     from fleet.ssh.wire import Wire
 
@@ -34,8 +34,10 @@ class SshTransport:
         """`through` opens streams from hosts on the way."""
         self.endpoint = endpoint
         self._through, self._ring = through, ring
-        self._opening = threading.Lock()
+        #: Held while connecting, which may take long; the other one only for a look.
+        self._opening, self._lock = threading.Lock(), threading.Lock()
         self._opened: Opened | None = None
+        self._closings = 0
         self._failure: tuple[float, FleetError] | None = None
 
     @property
@@ -53,7 +55,10 @@ class SshTransport:
 
     def stream_out(self, cmd: Cmd, *, deadline: Deadline) -> RemoteOutput:
         """Run a command and read its stdout as it comes."""
-        return RemoteOutput(self._start(cmd, deadline), deadline)
+        session = self._start(cmd, deadline)
+        from fleet.ssh.output import RemoteOutput
+
+        return RemoteOutput(session, deadline)
 
     def open(self, deadline: Deadline) -> Wire:
         """Connect, unless a good connection is there. Raises what opening can raise."""
@@ -65,8 +70,9 @@ class SshTransport:
 
     def close(self) -> None:
         """Close the connection, with what runs on it. The next verb opens another one."""
-        with self._opening:
+        with self._lock:
             opened, self._opened = self._opened, None
+            self._closings += 1
         if opened is not None:
             opened.close()
 
@@ -95,20 +101,21 @@ class SshTransport:
         if not self._opening.acquire(timeout=deadline.remaining()):
             raise deadline.error(f"connecting to {self.name}")
         try:
-            if self._opened is not None and self._opened.usable:
-                return self._opened
+            with self._lock:
+                opened, closings = self._opened, self._closings
+            if opened is not None and opened.usable:
+                return opened
             # Who waited here while another thread failed would only fail in the same way, one after the other.
             if self._failure is not None and self._failure[0] >= asked:
                 raise self._failure[1]
             deadline.check(f"connecting to {self.name}")
-            return self._reopened(deadline)
+            if opened is not None:
+                opened.retire()
+            return self._keep(self._signed_in(deadline), closings)
         finally:
             self._opening.release()
 
-    def _reopened(self, deadline: Deadline) -> Opened:
-        if self._opened is not None:
-            self._opened.retire()
-            self._opened = None
+    def _signed_in(self, deadline: Deadline) -> Opened:
         try:
             wire = Opening(self.endpoint, self._through).sign_in(self._ring, deadline)
         except FleetError as error:
@@ -117,5 +124,13 @@ class SshTransport:
             raise
         from fleet.ssh.opened import Opened
 
-        self._opened = Opened(self.endpoint, wire)
-        return self._opened
+        return Opened(self.endpoint, wire)
+
+    def _keep(self, opened: Opened, closings: int) -> Opened:
+        """Make it the connection, unless all were closed while it was being opened."""
+        with self._lock:
+            if self._closings == closings:
+                self._opened = opened
+                return opened
+        opened.close()
+        raise lost(self.endpoint, "it was closed while it was being opened", begun=True)

@@ -6,7 +6,7 @@ from fleet.errors import Unreachable
 from fleet.ssh.endpoint import Endpoint
 
 
-class NothingInCommon(Unreachable):
+class NoSharedAlgorithm(Unreachable):
     """The host offers no algorithm that we could use."""
 
 

@@ -10,8 +10,8 @@ from fleet.ssh.deadline import Deadline
 from fleet.ssh.dial import CONNECT
 from fleet.ssh.endpoint import Endpoint
 from fleet.ssh.failures import ConnectionLost, lost, unreachable
-from fleet.ssh.link import Link
-from fleet.ssh.session import Session
+from fleet.ssh.link import ChannelLink, Link
+from fleet.ssh.session import GONE, Session
 from fleet.ssh.slots import Slots
 from fleet.ssh.wire import Wire, paramiko
 
@@ -56,6 +56,10 @@ class Opened:
         try:
             channel = self._session(deadline, doing)
             return Session(self._endpoint, self.wire, channel, line, self._session_closed)
+        except GONE as gone:
+            # The host may have got the command.
+            self._session_closed()
+            raise lost(self._endpoint, self.wire.link.failure, begun=True) from gone
         except BaseException:
             self._session_closed()
             raise
@@ -77,7 +81,7 @@ class Opened:
         except BaseException:
             self._use(-1)
             raise
-        return Link(channel, self._endpoint.watchdog, on_close=lambda: self._use(-1))
+        return ChannelLink(channel, self._endpoint.watchdog, on_close=lambda: self._use(-1))
 
     def retire(self) -> None:
         """No new command uses it; it closes after the last one."""

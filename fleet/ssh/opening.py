@@ -13,7 +13,7 @@ from fleet.ssh.configuration import Settings, effective
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.dial import dial
 from fleet.ssh.endpoint import Endpoint
-from fleet.ssh.failures import NothingInCommon, unreachable
+from fleet.ssh.failures import NoSharedAlgorithm, unreachable
 from fleet.ssh.hostkeys import ALGORITHMS, Expectation
 from fleet.ssh.knownhosts import HostKey
 from fleet.ssh.link import Link
@@ -71,7 +71,7 @@ class Opening:
             algorithms = tuple(name for name in algorithms if ALGORITHMS[name] != key.kind)
             try:
                 other, other_key = self._greeted(settings, algorithms, deadline)
-            except NothingInCommon:
+            except NoSharedAlgorithm:
                 break
             wire.end()
             wire, key = other, other_key
@@ -125,7 +125,7 @@ class Opening:
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             why = "the host offers only algorithms that are too old, or too new, for fleet's SSH library"
             what, fix = f"{error} ({wire.remote_version})", "update OpenSSH on the host"
-            raise NothingInCommon(what, why=why, fix=fix, example="ssh -Q kex", host=self._endpoint.name)
+            raise NoSharedAlgorithm(what, why=why, fix=fix, example="ssh -Q kex", host=self._endpoint.name)
         told = self._said() or wire.link.failure or str(error or "") or "it closed the connection"
         if not wire.greeted:
             why = "nothing that speaks SSH answered: another service, too many connections at once, or a dead host"

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from fleet.errors import RemoteFailed
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.endpoint import Endpoint
 from fleet.ssh.failures import ConnectionLost, lost
 from fleet.ssh.transport import Sink, Stream
-
-if TYPE_CHECKING:
-    from fleet.ssh.wire import Wire, paramiko
+from fleet.ssh.wire import Wire, paramiko
 
 #: What one packet takes: OpenSSH's 32 KiB less what the library keeps for headers.
 _PACKET = (1 << 15) - 64
+#: What the library raises when the connection ends, wherever that happens.
+GONE = (EOFError, OSError, paramiko.SSHException)
+#: Seconds to wait for room in the socket before looking at everything else again.
+_MOMENT = 0.05
 
 
 class Session:
@@ -57,6 +58,9 @@ class Session:
                         self.end_input()
                     pending = memoryview(chunk or b"")
                     continue
+                # A full socket is waited for here and not in the library, which knows no deadline.
+                if not self._wire.link.writable(_MOMENT):
+                    continue
                 if sent := self._send(pending):
                     pending = pending[sent:]
                     continue
@@ -80,7 +84,7 @@ class Session:
             take = self._channel.recv if stream == "out" else self._channel.recv_stderr
             try:
                 yield stream, take(_PACKET)
-            except (EOFError, OSError) as gone:
+            except GONE as gone:
                 raise self._lost() from gone
 
     @property
@@ -111,6 +115,13 @@ class Session:
             if self.closed:
                 return
             self.closed = True
+        if self._wire.link.writable(0):
+            self._goodbye()
+        else:
+            # The link is full of what nobody takes: saying goodbye waits for room, or for the watchdog.
+            threading.Thread(target=self._goodbye, name=f"closing on {self._endpoint.name}", daemon=True).start()
+
+    def _goodbye(self) -> None:
         with self._gone_is_seen_later():
             self._channel.close()
         self._on_close()
@@ -122,7 +133,7 @@ class Session:
 
     def _gone_is_seen_later(self) -> contextlib.AbstractContextManager[object]:
         """No window (TimeoutError), or a channel or connection that has just ended: the loop finds out which."""
-        return contextlib.suppress(OSError, EOFError)
+        return contextlib.suppress(*GONE)
 
     @property
     def _doing(self) -> str:

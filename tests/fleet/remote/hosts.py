@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fleet.remote.atomic import read_json
 from fleet.remote.cgroups import RunGroup
 from fleet.remote.frames import Frame, parse, segment_offset
 from fleet.remote.locks import holder_of
@@ -34,7 +35,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE)
 
 def without_control_groups() -> tuple[str, ...]:
     """A command that runs another one where no control group can be made: nothing, where that is so anyway."""
-    probe = RunGroup.create(f"probe-{os.getpid()}")
+    probe = RunGroup.create(f"/probe-{os.getpid()}")
     if probe is None:
         return ()
     probe.remove()
@@ -182,6 +183,10 @@ class Host:
             with contextlib.suppress(AssertionError):
                 self.kill_supervisor(run.parent.name)
             end_all(carrying({"FLEET_RUN_DIR": str(run.parent)}))
+            told = read_json(str(run.parent / "launch.json")) or {}
+            group = RunGroup.at(told.get("control_group"), str(run.parent))
+            if group is not None:
+                wait_for(lambda found=group: found.remove() or not os.path.exists(found.path), "an empty group")
 
     def _state_if(self, run: str, wanted: tuple[str, ...]) -> State | None:
         found = read_state(self.directory(run).state)

@@ -12,10 +12,12 @@ import pytest
 from fleet.remote import evidence as evidence_module
 from fleet.remote.budget import Budget
 from fleet.remote.classify import Ending, classify, failed_to_start
+from fleet.remote.events import append
 from fleet.remote.evidence import (
     Evidence,
     Failure,
     crash_files,
+    final_failure,
     kernel_killed,
     launcher_files,
     merged,
@@ -36,7 +38,6 @@ def evidence(code: int | None = None, **changes: Any) -> Evidence:
 
 COMPLETED = {"kind": "run.completed", "data": {"code": 0}}
 STOPPED = {"kind": "run.stopped", "data": {"code": 0}}
-FAILED = {"kind": "run.failed", "data": {"code": 7, "exception": "PeerLost", "message": "m", "rank": 0}}
 KILLED = Failure(3, 10, signal=9)
 MEMORY = Failure(1, 20, code=5, exception="DeviceMemoryError", message="full")
 PEER = Failure(0, 5, code=7, exception="PeerLost")
@@ -66,7 +67,6 @@ CASES = [
     ("a peer lost elsewhere", evidence(1, failures=[PEER]), "failed", (7, "PeerLost", None, 0)),
     ("told to end by the launcher", evidence(1, failures=[Failure(0, 1, signal=15), MEMORY]), "oom",
      (5, "gpu", None, 1)),
-    ("from the final record", evidence(1, final=FAILED), "failed", (7, "PeerLost", None, 0)),
     ("an unknown signal", evidence(None, signal=63), "killed", (None, "signal 63", 63, 0)),
 ]  # fmt: skip
 
@@ -115,6 +115,11 @@ def test_error_files_of_this_attempt_are_read(tmp_path: Path) -> None:
     (tmp_path / "crash" / "rank-3.json").write_text(json.dumps(crash))
     (tmp_path / "crash" / "rank-4.json").write_text("{torn")
     (tmp_path / "crash" / "notes.txt").write_text("x")
+    assert final_failure(files, 1, 8) == []
+    append(files.events, "run.failed", attempt=1, data={"code": 7, "exception": "PeerLost", "message": "m", "rank": 3})
+    [found] = final_failure(files, 1, 8)
+    assert (found.rank, found.code, found.exception, found.message) == (3, 7, "PeerLost", "m")
+    assert final_failure(files, 2, 8) == []
     [found] = crash_files(files, 0)
     assert (found.rank, found.code, found.exception, found.message) == (3, 5, "DeviceMemoryError", "full")
     assert crash_files(files, found.at_ns + 1) == []

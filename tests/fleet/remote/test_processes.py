@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -164,6 +167,13 @@ def test_reservations_are_all_or_nothing_and_answer_with_the_run(monkeypatch: py
     rest.close()
     held.close()
     assert reservation_holder(names[1]) is None
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind("\0" + names[1])
+        stranger.listen()
+        answering = threading.Thread(target=lambda: stranger.accept()[0].sendall(b"\x1b[2J hostile\n"))
+        answering.start()
+        assert reservation_holder(names[1]) is None
+        answering.join()
     Reservation.take(names, "run-d").close()
 
 
@@ -183,15 +193,25 @@ def test_counters_of_memory_kills_are_read_in_both_versions(tmp_path: Path, monk
     assert cgroups.own_group(1) == str(tmp_path / "v1" / "box")
     assert cgroups.own_group(2) == str(tmp_path / "v2")
     assert cgroups.shared_oom_kills() == 4
-    (tmp_path / "v2" / "fleet-run-a").mkdir()
-    assert cgroups.RunGroup.at(str(tmp_path / "v2" / "fleet-run-a"), "run-a") is None, "it cannot kill"
-    (tmp_path / "v2" / "fleet-run-a" / "cgroup.kill").write_text("")
-    assert cgroups.RunGroup.at(str(tmp_path / "v2" / "fleet-run-a"), "run-a") is not None
-    for forged in (
-        str(tmp_path / "v2"),
-        str(tmp_path / "v2" / "fleet-run-b"),
-        f"{tmp_path}/v2/../v2/fleet-run-a",
-        None,
-        7,
-    ):
-        assert cgroups.RunGroup.at(forged, "run-a") is None  # type: ignore[arg-type]
+    group = cgroups.RunGroup.create("/d/runs/run-a")
+    assert group is None and os.listdir(tmp_path / "v2") == ["memory.events"], "one that cannot kill is not kept"
+    monkeypatch.setattr(cgroups.os, "access", lambda *_: True)
+    group = cgroups.RunGroup.create("/d/runs/run-a")
+    assert group is not None
+    (Path(group.path) / "cgroup.kill").write_text("")
+    assert cgroups.RunGroup.at(group.path, "/d/runs/run-a") is not None
+    assert cgroups.RunGroup.at(group.path, "/other/runs/run-a") is None, "another directory's run of the same id"
+    odd = group.path.replace("/v2/", "/v2/../v2/")
+    for forged in (str(tmp_path / "v2"), group.path + "x", odd, None, 7):
+        assert cgroups.RunGroup.at(forged, "/d/runs/run-a") is None
+
+
+def test_no_control_group_outlives_its_run(host: Host) -> None:
+    host.start("run-a", "trainer.py", "--steps", "1")
+    told = json.loads((host.directory("run-a").path / "launch.json").read_text())["control_group"]
+    host.wait_state("run-a", "completed")
+    assert told is None or not Path(told).exists()
+    host.start("run-a", resume=True, attempt=2)
+    host.kill_supervisor("run-a")
+    host.stop("run-a")
+    assert told is None or not Path(told).exists()

@@ -159,9 +159,13 @@ def test_records_hold_the_launch_and_no_secret(host: Host) -> None:
     secrets.mkdir()
     (secrets / "main.env").write_text("WANDB_API_KEY=canary-4711\nEMPTY=\n")
     (secrets / "main.env").chmod(0o600)
-    host.release("shown", {"trainer.py": "import os\nprint('key is', os.environ['WANDB_API_KEY'], flush=True)\n"})
+    shown = "import os\nkey = os.environ['WANDB_API_KEY']\nprint('key is', key, flush=True)\n"
+    shown += "raise ValueError('bad ' + key)\n"
+    host.release("shown", {"trainer.py": shown})
     host.start("run-a", release="shown", secrets="main", env={"OMP_NUM_THREADS": "2"}, record={"commit": "abc"})
-    host.wait_state("run-a")
+    state = host.wait_state("run-a")
+    assert state.exit is not None and state.exit.culprit is not None
+    assert state.exit.culprit.message == "bad [redacted]"
     assert host.frames("run-a")[0].text == escape(b"key is [redacted]").decode()
     directory = host.directory("run-a").path
     assert json.loads((directory / "run.json").read_text())["commit"] == "abc"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 
 import pytest
 
+from fleet.remote import stop
 from tests.farm.processes import carrying, descendants, end_all
 from tests.fleet.remote.hosts import Host, wait_for, without_control_groups
+from tests.fleet.remote.programs import CONTRACT
 
 #: Repetitions of the matrix of trainers that resist; the nightly table has 50.
 ROUNDS = 1
@@ -117,6 +120,31 @@ def test_a_supervisor_that_was_told_to_end_stops_its_run(host: Host) -> None:
     host.supervisor("run-a").end(15)
     state = host.wait_state("run-a")
     assert state.state == "stopped" and state.last_verified_checkpoint is not None
+
+
+def test_a_supervisor_that_does_not_answer_is_named_and_can_be_ended(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop, "PATIENCE", 0.3)
+    host.start("run-a")
+    host.supervisor("run-a").end(signal.SIGSTOP)
+    request = {"deploy_dir": str(host.deploy_dir), "run": "run-a"}
+    answer, status = stop.main(request)
+    assert status == 1 and answer["error"]["kind"] == "stop-incomplete"
+    assert answer["error"]["what"] == "the supervisor of run run-a does not answer"
+    answer, status = stop.main({**request, "kill": True})
+    assert status == 0 and answer["state"] == "lost" and not answer["survivors"]
+    assert not host.processes("run-a")
+
+
+def test_what_a_good_end_leaves_may_finish(host: Host) -> None:
+    """An uploader that outlives the trainer for a moment is waited for, and not longer than some seconds."""
+    late = "import time; time.sleep(0.5); open('late', 'w').close()"
+    text = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {late!r}], cwd=RUN)\n"
+    host.release("late", {"trainer.py": CONTRACT + text + "event('run.completed', 1, step=1)\n"})
+    host.start("run-a", release="late")
+    assert host.wait_state("run-a").state == "completed"
+    assert (host.directory("run-a").path / "late").exists()
 
 
 def _at_least(found: list, count: int) -> list:

@@ -6,7 +6,8 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleet.errors import DeadlinePassed
-from fleet.ssh import Cmd, Deadline, SshTransport
+from fleet.ssh import Cmd, Deadline, Endpoint, Pool, SshTransport
+from tests.farm.sshd import Farm
 from tests.fleet.ssh.scene import sh, soon, wait_for
 
 
@@ -86,6 +88,25 @@ def test_a_stream_arrives_whole(box: SshTransport, tmp_path: Path) -> None:
     chunks = [os.urandom(size) for size in (1, 0, 32_703, 32_704, 32_705, 1 << 20, 3)]
     result = box.stream_in(Cmd(("sha256sum",)), chunks, deadline=soon())
     assert result.out.split()[0].decode() == hashlib.sha256(b"".join(chunks)).hexdigest()
+
+
+def test_the_server_changes_keys_in_the_middle(
+    pool: Pool, endpoint: Callable[..., Endpoint], farm: Callable[..., Farm]
+) -> None:
+    """Many times in each direction, with commands side by side, and on one connection."""
+    host = farm(1, config=("RekeyLimit 1M", "LogLevel DEBUG1")).hosts[0]
+    box = pool.to(endpoint(host))
+    data = os.urandom(1 << 20)
+    with ThreadPoolExecutor(3) as threads:
+        digest = threads.submit(box.stream_in, Cmd(("sha256sum",)), itertools.repeat(data, 10), deadline=soon())
+        zeros = threads.submit(box.exec, sh("head -c 10000000 /dev/zero"), deadline=soon())
+        both = threads.submit(box.exec, Cmd(("cat",)), stdin=data * 5, deadline=soon())
+        assert digest.result().out.split()[0].decode() == hashlib.sha256(data * 10).hexdigest()
+        assert zeros.result().out == bytes(10_000_000)
+        assert both.result().out == data * 5
+    log = host.log.read_text()
+    assert log.count("SSH2_MSG_NEWKEYS received") > 10
+    assert log.count("Accepted publickey") == 1
 
 
 def test_a_command_that_ends_early_is_fed_no_more(box: SshTransport) -> None:

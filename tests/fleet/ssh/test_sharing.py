@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fleet.errors import DeadlinePassed, Unreachable
-from fleet.ssh import Cmd, Deadline, Endpoint, Pool, Result, SshTransport, opened, opening, retried
+from fleet.ssh import Cmd, Deadline, Endpoint, Pool, Result, SshTransport, Watchdog, opened, opening, retried
 from fleet.ssh.failures import ConnectionLost
 from tests.farm.hosts import FarmHost
 from tests.farm.sshd import Farm
@@ -206,7 +206,7 @@ def test_who_waits_for_a_failing_connection_fails_with_it(
     monkeypatch.setattr(opening, "BANNER", 0.4)
     monkeypatch.setattr(opening, "_AT_ONCE", 0.3)
     there = proxy(farm(1).hosts[0])
-    box = pool.to(endpoint(farm(1).through(0, there)))
+    box = pool.to(endpoint(farm(1).through(0, there), watchdog=Watchdog(0.3, 0.9)))
     there.hole()
 
     def attempt(_: int) -> str:

@@ -1,0 +1,131 @@
+"""The project that the tests deploy, its fleet.json, and what they ask of its hosts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.farm.hosts import FarmHost
+from tests.farm.keys import Key
+from tests.farm.processes import carrying
+from tests.farm.proxy import Proxy
+from tests.farm.sshd import Farm
+from tests.fleet.cli.program import MANIFEST, TRAINER
+from tests.fleet.commands import Done, Fleet
+
+CANARY = "canary-5f1c2a9be07d"
+#: How instances of fleet.json are told apart: those that work, and one for each way not to.
+OFFLINE, UNKNOWN, CHANGED, DENIED, HUNG = "offline", "unknown", "changed", "denied", "hung"
+
+
+class Site:
+    """Instances h0 (deployed and set up), h1 (bare), h2 (its nvidia-smi fails), h3 (two GPUs), and broken ones."""
+
+    def __init__(self, root: Path, farm: Farm, proxy: Proxy, nobody: Proxy, python: Path, other: Key) -> None:
+        self.root, self.farm, self.proxy = root, farm, proxy
+        (root / "manifests").mkdir(parents=True)
+        (root / "trainer.py").write_text(TRAINER)
+        (root / "manifests" / "default.yaml").write_text(MANIFEST)
+        (root / "requirements.lock").write_text("# this trainer needs no package\n")
+        (root / ".gitignore").write_text("/fleet.json\n/.fleet/\n/runs/\n/.env.local\n")
+        (root / ".env.local").write_text(f"WANDB_API_KEY={CANARY}\nOTHER=not allowed\n")
+        author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        for command in (("init", "-q"), ("add", "-A"), (*author, "commit", "-q", "-m", "begin")):
+            subprocess.run(["git", *command], cwd=root, check=True)
+        first, second = farm.hosts[0], farm.hosts[1]
+        farm.trust(0, proxy.address, proxy.port)
+        plain = {"user": second.user, "identity": str(second.identity)}
+        self.config = farm.fleet_json(
+            root,
+            python=str(python),
+            secrets={"file": ".env.local", "allow": ["WANDB_API_KEY"]},
+            watchdog={"interval": 0.5, "limit": 1.5},
+            instances={
+                OFFLINE: {"host": "127.0.0.1", "port": _closed(), **plain},
+                UNKNOWN: {"host": nobody.address, "port": nobody.port, **plain},
+                CHANGED: {"host": second.address, "port": second.port, "host_key": first.host_key},
+                DENIED: {"host": second.address, "port": second.port, "identity": str(other.path)},
+                HUNG: {"host": proxy.address, "port": proxy.port},
+                "kept": {"host": second.address, "port": second.port, "role": "spare"},
+            },
+            groups={"pair": {"members": ["h0", "h1"]}},
+        )
+        nobody.target = (second.address, second.port)
+        self.fleet = Fleet(self.config)
+        self.done = self.failed = ""
+
+    @property
+    def host(self) -> FarmHost:
+        """h0."""
+        return self.farm.hosts[0]
+
+    @property
+    def deploy_dir(self) -> Path:
+        """Where h0 keeps everything."""
+        return self.host.home / "fleet" / "hydra"
+
+    def run(self, run: str) -> Path:
+        """The directory of a run on h0."""
+        return self.deploy_dir / "runs" / run
+
+    def train(
+        self, name: str, notes: str = "", *, steps: int = 5, wait: bool = True, expect: int | None = 0, **sets: Any
+    ) -> str:
+        """Start a run on h0, and wait for its end unless told otherwise; returns its id."""
+        done = self.start("h0", name, notes, steps=steps, expect=expect if wait is False else None, **sets)
+        data = done.json["data"] or {}
+        run = data["h0"]["run"] if "h0" in data else self.newest()
+        if wait:
+            self.wait_end(run)
+        return run
+
+    def start(
+        self, target: str, name: str, notes: str = "", *options: str, steps: int = 5, expect: int | None = 0, **sets: Any
+    ) -> Done:
+        """`fleet train` with these notes."""
+        given = {"training.steps": steps, **({"notes": f'"{notes}"'} if notes else {}), **sets}
+        arguments = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
+        return self.fleet("train", target, "--name", name, "--json", *options, "--", *arguments, expect=expect)
+
+    def newest(self) -> str:
+        """The run that was begun last on h0."""
+        return max((path.name for path in (self.deploy_dir / "runs").iterdir()), key=lambda name: name[-20:])
+
+    def wait_end(self, run: str, seconds: float = 30) -> dict[str, Any]:
+        """Wait for the end of a run of h0; returns its state."""
+        deadline = time.monotonic() + seconds
+        while True:
+            state = json.loads((self.run(run) / "state.json").read_text())
+            if state["state"] not in ("starting", "running", "stopping", "backoff"):
+                return state
+            assert time.monotonic() < deadline, state
+            time.sleep(0.02)
+
+    def steps(self, run: str) -> int:
+        """How many steps a run of h0 has trained."""
+        metrics = self.run(run) / "metrics.jsonl"
+        return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+    def end_runs(self) -> None:
+        """Stop whatever runs are alive on these hosts."""
+        homes = {process.environ().get("HOME") for process in carrying({"FLEET_RUN_ID": None})}
+        for host in self.farm.hosts:
+            if str(host.home) in homes:
+                self.fleet("stop", host.name, "--all-runs", "--kill", "--yes", expect=None)
+
+    def remove(self, run: str) -> None:
+        """Remove a run of h0."""
+        shutil.rmtree(self.run(run))
+
+
+def _closed() -> int:
+    """A port where nobody listens."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
