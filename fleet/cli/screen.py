@@ -58,7 +58,7 @@ class Screen:
         """What ended the following of a host, or kept it from beginning."""
         tell(error)
         if self.invocation.json:
-            self._object({"kind": "error", **problem(error)})
+            self._object({"kind": "error", "host": error.host, "error": problem(error)})
         self._codes[str(error.host)] = error.exit_code
 
     def follow(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from fleet.cli.ending import Ended
+from fleet.cli.envelope import failure
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
+from fleet.cli.output import tell
 from fleet.cli.run import OURS
 from fleet.cli.targets import TargetArgument
 from fleet.errors import FleetError, Usage
@@ -33,6 +35,8 @@ def command(ctx: typer.Context, target: TargetArgument = None) -> None:
                 )
             status = session.enter(names[0], cmd)
     except FleetError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        if invocation.json:
+            typer.echo(failure("ssh", [error]))
+        tell(error)
         raise Ended(error.exit_code if error.exit_code == Usage.exit_code else OURS) from None
     raise Ended(status)

@@ -11,7 +11,7 @@ from fleet.control.finding import Found, default_run
 from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.errors import NotFound
-from fleet.logs import Failed, Last, Record, RunState, Since, follow, follow_rows, last_lines, merge
+from fleet.logs import Ended, Failed, Last, LostRun, Record, RunState, Since, follow, follow_rows, last_lines, merge
 from fleet.ssh import Transport
 
 #: Seconds to ask a host something small.
@@ -88,18 +88,31 @@ def following_events(
     """The events of runs from a byte position on, until all have ended; with `until_now` those that are there."""
 
     def follower(found: Found, cursor: int) -> Callable[[threading.Event], Iterator[Record]]:
-        return lambda stopped: follow_rows(
-            connector(session, found.host),
-            f"{run_dir(session, found)}/events.jsonl",
-            state_of=state_asker(session, found),
-            cursor=cursor,
-            stop=stopped,
-            deadline=session.deadline(FOLLOW_LIMIT),
-            until_now=until_now,
-            python=session.python(found.host),
-        )
+        def records(stopped: threading.Event) -> Iterator[Record]:
+            yield from follow_rows(
+                connector(session, found.host),
+                f"{run_dir(session, found)}/events.jsonl",
+                state_of=state_asker(session, found),
+                cursor=cursor,
+                stop=stopped,
+                deadline=session.deadline(FOLLOW_LIMIT),
+                until_now=until_now or not found.live,
+                python=session.python(found.host),
+            )
+            if not until_now and not found.live and not stopped.is_set():
+                # Nothing in the file says that it is over, and silence takes long to be understood.
+                yield _end_of(found)
+
+        return records
 
     return merge({name: follower(found, cursor) for name, (found, cursor) in cursors.items()}, stop)
+
+
+def _end_of(found: Found) -> Record:
+    """How a run that lives no more has ended."""
+    if found.state == "lost":
+        return LostRun(str(found.facts["reason"] or "its supervisor is gone and left no record of an end"))
+    return Ended(found.state, found.facts["exit"])
 
 
 def connector(session: Session, name: str) -> Callable[[], Transport]:

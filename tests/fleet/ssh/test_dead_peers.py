@@ -27,7 +27,6 @@ from tests.fleet.ssh.scene import SOON, sh, soon, wait_for
 
 #: Seconds; the default is tested once, below.
 QUICK = Watchdog(0.3, 0.9)
-Verb = Callable[[SshTransport], object]
 
 
 @pytest.fixture
@@ -43,8 +42,8 @@ def make(
 ) -> Callable[..., SshTransport]:
     """A connected transport over that way."""
 
-    def connected(watchdog: Watchdog) -> SshTransport:
-        box = pool.to(endpoint(farm(1).through(0, there), watchdog=watchdog))
+    def connected(watchdog: Watchdog, name: str = "h0") -> SshTransport:
+        box = pool.to(endpoint(farm(1).through(0, there), name=name, watchdog=watchdog))
         box.open(soon())
         return box
 
@@ -75,16 +74,17 @@ def threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("verb", [waiting, feeding, following])
-def test_a_black_hole_is_noticed(make: Callable[..., SshTransport], there: Proxy, verb: Verb) -> None:
-    box = make(QUICK)
-    with ThreadPoolExecutor(1) as thread:
-        lost = thread.submit(verb, box)
+def test_a_black_hole_is_noticed(make: Callable[..., SshTransport], there: Proxy) -> None:
+    """By each of three connections, whatever it was doing."""
+    boxes = {verb: make(QUICK, f"h-{verb.__name__}") for verb in (waiting, feeding, following)}
+    with ThreadPoolExecutor(3) as threads:
+        lost = [threads.submit(verb, box) for verb, box in boxes.items()]
         time.sleep(0.2)
         began = time.monotonic()
         there.hole()
-        with pytest.raises(ConnectionLost, match="no answer for 1 s"):
-            lost.result(20)
+        for one in lost:
+            with pytest.raises(ConnectionLost, match="no answer for 1 s"):
+                one.result(SOON)
     assert time.monotonic() - began < 3
 
 
@@ -118,15 +118,17 @@ def test_closing_does_not_wait_for_who_is_connecting(
             hung.result(SOON)
 
 
-def test_a_quiet_command_on_a_good_link_is_left_alone(make: Callable[..., SshTransport]) -> None:
-    """Longer than the limit, without a byte from the command: the host's answers to our questions are enough."""
-    assert make(QUICK).exec(sh("sleep 1.3; echo still here"), deadline=soon()).out == b"still here\n"
-
-
-def test_a_slow_reader_is_no_dead_peer(make: Callable[..., SshTransport]) -> None:
-    """The command takes its time to read: its window is full, and we have nothing to send but questions."""
+def test_a_good_link_is_left_alone(make: Callable[..., SshTransport]) -> None:
+    """For longer than the limit, a command says nothing, and another one does not read what it is sent: its window is
+    full, and we have nothing to send but questions. The host's answers to them are enough.
+    """
+    quiet, slow = make(QUICK, "h-quiet"), make(QUICK, "h-slow")
     chunks = [bytes(1 << 20)] * 6
-    assert make(QUICK).stream_in(sh("sleep 1.3; wc -c"), chunks, deadline=soon()).out.split() == [b"6291456"]
+    with ThreadPoolExecutor(2) as threads:
+        said = threads.submit(quiet.exec, sh("sleep 1.3; echo still here"), deadline=soon())
+        counted = threads.submit(slow.stream_in, sh("sleep 1.3; wc -c"), chunks, deadline=soon())
+        assert said.result().out == b"still here\n"
+        assert counted.result().out.split() == [b"6291456"]
 
 
 LISTENER = """
@@ -199,17 +201,26 @@ def test_no_greeting_is_a_failure_within_the_deadline(
 @pytest.mark.parametrize("mode", ["close", "rst", "hole"])
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_cut_anywhere_in_the_handshake_ends_in_an_error(
-    pool: Pool, endpoint: Callable[..., Endpoint], farm: Callable[..., Farm], there: Proxy, mode: Any, direction: Any
+    pool: Pool,
+    endpoint: Callable[..., Endpoint],
+    farm: Callable[..., Farm],
+    proxy: Callable[..., Any],
+    mode: Any,
+    direction: Any,
 ) -> None:
-    """Several places in turn. Whatever else were raised would fail this test."""
-    step = 300 if mode != "hole" else 1100
-    for count in range(10, 2400, step):
+    """Several places at once. Whatever else were raised would fail this test."""
+
+    def cut(there: Proxy, count: int) -> None:
         there.cut_after(count, mode, direction)
         box = pool.to(endpoint(farm(1).through(0, there), name=f"h{count}", watchdog=QUICK))
         with contextlib.suppress(Unreachable, DeadlinePassed):
-            box.exec(sh("head -c 3000 /dev/zero"), deadline=Deadline.after(0.4 if mode == "hole" else 10))
+            box.exec(sh("head -c 3000 /dev/zero"), deadline=Deadline.after(0.8 if mode == "hole" else 10))
         box.close()
-    there.disarm()
+        assert there.has_cut
+
+    with ThreadPoolExecutor(8) as threads:
+        counts = range(10, 1100, 155)
+        list(threads.map(cut, [proxy(farm(1).hosts[0]) for _ in counts], counts))
 
 
 def test_the_default_notices_within_ten_seconds(fading: Fading) -> None:
