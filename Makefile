@@ -44,17 +44,18 @@ docs: $(VENV)/.runtime ## write docs/manifest.md from the schema
 	mv $(VENV)/manifest.md docs/manifest.md
 
 # setuptools comes first, at its pinned version, and builds without isolation: an isolated build would fetch another one.
+# The compat mode puts this folder on the path; the other one installs an import hook that every start of Python pays for.
 $(VENV)/.runtime: $(BIN)/python pyproject.toml constraints.txt
 	@echo 'installing Hydra and its packages into $(VENV): a minute, or several where torch brings its CUDA libraries'
 	@$(PIP) setuptools
-	@$(PIP) --no-build-isolation --editable .
+	@$(PIP) --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 # The development set contains the runtime set, so both stamps are made.
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	@echo 'installing Hydra, its packages and the development tools into $(VENV): a minute or several'
 	@$(PIP) setuptools
-	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@$(PIP) --no-build-isolation --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $(VENV)/.runtime $@
 
 $(BIN)/python:

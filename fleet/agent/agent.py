@@ -14,15 +14,21 @@ from fleet.ssh import Cmd, Deadline, Result, Transport, retried
 _BUSY: Final = 75
 _ABSENT: Final = 77
 _NO_PYTHON: Final = 78
+_NO_DEPLOY_DIR: Final = 79
+#: The command that makes a deploy_dir. All others leave a host without one as it is.
+_START: Final = "start"
 
 
 class Agent:
     """The agent of one deploy_dir on one host."""
 
-    def __init__(self, transport: Transport, deploy_dir: str, python: str = "python3") -> None:
-        """`python` names the interpreter that runs the agent, 3.8 or newer; common places are tried after it."""
+    def __init__(self, transport: Transport, deploy_dir: str, python: str = "python3", *, keep: bool = True) -> None:
+        """`python` names the interpreter that runs the agent, 3.8 or newer; common places are tried after it.
+
+        Without `keep` an agent that the host does not have is run once and not left there.
+        """
         self.transport, self.deploy_dir = transport, deploy_dir
-        self._python = python
+        self._python, self._keep = python, keep
 
     def call(self, command: str, request: dict[str, Any], *, deadline: Deadline) -> dict[str, Any]:
         """Send a request and return the answer; again if the connection was lost, since every command is safe to
@@ -36,15 +42,22 @@ class Agent:
 
     def _result(self, command: str, body: bytes, deadline: Deadline) -> Result:
         result = self._run(command, body, deadline)
-        if result.rc == _ABSENT:
-            self._put(deadline)
-            result = self._run(command, body, deadline)
-        return result
+        if result.rc not in (_ABSENT, _NO_DEPLOY_DIR):
+            return result
+        if not self._keep or (result.rc == _NO_DEPLOY_DIR and command != _START):
+            return self._run_once(command, body, deadline)
+        self._put(deadline)
+        return self._run(command, body, deadline)
 
     def _run(self, command: str, body: bytes, deadline: Deadline) -> Result:
         _, digest = _archive()
         cmd = Cmd.script("agent-run.sh", self.deploy_dir, self._python, digest, command)
         return self.transport.exec(cmd, stdin=body, deadline=deadline)
+
+    def _run_once(self, command: str, body: bytes, deadline: Deadline) -> Result:
+        data, digest = _archive()
+        cmd = Cmd.script("agent-once.sh", self._python, str(len(data)), digest, command)
+        return self.transport.stream_in(cmd, [data, body], deadline=deadline)
 
     def _put(self, deadline: Deadline) -> None:
         data, digest = _archive()

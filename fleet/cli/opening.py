@@ -15,4 +15,5 @@ def opened(invocation: Invocation, *, ask_password: AskPassword | None = None) -
         argv=invocation.argv,
         ask_password=ask_password,
         redactor=invocation.redactor,
+        rehearsal=invocation.dry_run,
     )

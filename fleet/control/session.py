@@ -46,15 +46,18 @@ class Session:
         argv: Sequence[str] = (),
         ask_password: AskPassword | None = None,
         redactor: Redactor | None = None,
+        rehearsal: bool = False,
     ) -> None:
         """`timeout` limits the whole session in seconds; `argv` is what the audit log says was asked.
 
-        Passwords of hosts are used only if `ask_password` is given. `redactor` learns the secrets of this fleet.
+        Passwords of hosts are used only if `ask_password` is given. `redactor` learns the secrets of this fleet. In a
+        `rehearsal` hosts are asked, and nothing is left on them, not even what asks them.
         """
         self.inventory, self.jobs = inventory, jobs
         self.root: Path = inventory.path.parent
         self.workspace = Workspace.beside(inventory.path)
         self.redactor = redactor or Redactor()
+        self._rehearsal = rehearsal
         self.learn(known_secrets(inventory))
         self._argv = tuple(argv)
         self._limit = None if timeout is None else Deadline.after(timeout)
@@ -73,11 +76,20 @@ class Session:
         argv: Sequence[str] = (),
         ask_password: AskPassword | None = None,
         redactor: Redactor | None = None,
+        rehearsal: bool = False,
     ) -> Self:
         """The session of a fleet.json: `config`, or the nearest one at `start` (the working folder) or above."""
         path = find(start or Path.cwd(), config)
         inventory = load(path, Workspace.beside(path).cache)
-        return cls(inventory, jobs=jobs, timeout=timeout, argv=argv, ask_password=ask_password, redactor=redactor)
+        return cls(
+            inventory,
+            jobs=jobs,
+            timeout=timeout,
+            argv=argv,
+            ask_password=ask_password,
+            redactor=redactor,
+            rehearsal=rehearsal,
+        )
 
     def instance(self, name: str) -> Instance:
         """What fleet.json says of an instance."""
@@ -141,7 +153,8 @@ class Session:
 
     def agent(self, name: str, deadline: Deadline) -> Agent:
         """The agent of a host."""
-        return Agent(self.transport(name, deadline), self.instance(name).deploy_dir, self.python(name))
+        transport, instance = self.transport(name, deadline), self.instance(name)
+        return Agent(transport, instance.deploy_dir, self.python(name), keep=not self._rehearsal)
 
     def each(
         self, names: Sequence[str], job: Callable[[str, Deadline], T], seconds: float, *, repeat: bool = False

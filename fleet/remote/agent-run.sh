@@ -1,5 +1,5 @@
 # Run a command of the agent: $1 deploy_dir, $2 Python to use (a name or a path), $3 digest of the agent, $4 command.
-# Status 77: the agent is not there; 78: no Python. Otherwise the agent's own.
+# Status 77: the agent is not there; 79: nor is deploy_dir; 78: no Python. Otherwise the agent's own.
 set -u
 case $1 in
 "~") root=$HOME ;;
@@ -7,6 +7,7 @@ case $1 in
 *) root=$1 ;;
 esac
 agent=$root/tools/$(printf '%.16s' "$3").pyz
+[ -d "$root" ] || exit 79
 [ -f "$agent" ] || exit 77
 for python in "$2" python3 /usr/bin/python3 /usr/local/bin/python3; do
     if command -v "$python" >/dev/null 2>&1; then

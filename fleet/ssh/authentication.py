@@ -87,8 +87,8 @@ def _told(wire: Wire, error: Exception | None) -> str:
 
 
 def _failed(endpoint: Endpoint, settings: Settings, tried: list[str]) -> AuthenticationFailed:
-    missing = [path for path in settings.identities if endpoint.identity is not None and not path.is_file()]
-    tried += [f"identity {path}: it does not exist" for path in missing]
+    if endpoint.identity is not None and not tried:
+        tried = [f"identity {path}: it does not exist" for path in settings.identities]
     nothing = "there is no key to offer: no agent answers, and none of the usual identity files exists"
     return AuthenticationFailed(
         f"{endpoint.name} does not let {settings.user} in: {'; '.join(tried) or nothing}",

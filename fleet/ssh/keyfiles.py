@@ -6,31 +6,36 @@ import base64
 import binascii
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 _MAGIC = b"openssh-key-v1\0"
 _BEGIN, _END = b"-----BEGIN OPENSSH PRIVATE KEY-----", b"-----END"
 
 
 class KeyFile(NamedTuple):
-    """One private key on disk, still locked."""
+    """One identity, still locked."""
 
     path: Path
-    encrypted: bool
+    lock: Literal["open", "passphrase", "elsewhere"]
+    """What it takes to use it: nothing, its passphrase, or an agent, since only the public key is here."""
     public: bytes | None
     """Public key as the protocol carries it; None if only the private part would tell."""
 
     @classmethod
-    def read(cls, path: Path) -> KeyFile:
-        """Look at a file. Raises OSError."""
+    def read(cls, path: Path) -> KeyFile | None:
+        """Look at an identity's file and the public key beside it; None if there is neither. Raises OSError."""
+        if not path.is_file():
+            public = _public(_beside(path))
+            return None if public is None else cls(path, "elsewhere", public)
         content = path.read_bytes()
         _, begun, container = content.partition(_BEGIN)
-        if not begun:
-            # The older formats say so in a header, and keep the public key to themselves.
-            public = next((blob for file in (path, _beside(path)) if (blob := _public(file)) is not None), None)
-            return cls(path, b"ENCRYPTED" in content, public)
-        cipher, public = _opened(container.partition(_END)[0])
-        return cls(path, cipher != b"none", public)
+        if begun:
+            cipher, public = _opened(container.partition(_END)[0])
+            return cls(path, "open" if cipher == b"none" else "passphrase", public)
+        if (public := _public(path)) is not None:
+            return cls(path, "elsewhere", public)
+        # The older formats keep the public key to themselves, and say in a header that they are encrypted.
+        return cls(path, "passphrase" if b"ENCRYPTED" in content else "open", _public(_beside(path)))
 
 
 def _beside(path: Path) -> Path:

@@ -56,8 +56,8 @@ class KeyRing:
         """
         from fleet.ssh.wire import agent_keys
 
-        files = [KeyFile.read(path) for path in settings.identities if path.is_file()]
-        ask_agent = not settings.identities_only or any(file.encrypted or file.public is None for file in files)
+        files = [file for path in settings.identities if (file := KeyFile.read(path)) is not None]
+        ask_agent = not settings.identities_only or any(file.lock != "open" for file in files)
         held = agent_keys(settings.agent) if ask_agent and settings.agent != "none" else ()
         configured = {file.public for file in files} - {None}
         wanted = [key for key in held if key.asbytes() in configured]
@@ -72,10 +72,14 @@ class KeyRing:
     def _load(self, file: KeyFile) -> paramiko.PKey:
         with self._lock:
             if file.path not in self._loaded:
-                self._loaded[file.path] = self._unlock(file) if file.encrypted else _read(file.path, None)
+                self._loaded[file.path] = self._unlock(file)
             return self._loaded[file.path]
 
     def _unlock(self, file: KeyFile) -> paramiko.PKey:
+        if file.lock == "elsewhere":
+            raise _unusable(file.path, "only its public key is here, and no agent holds the private one")
+        if file.lock == "open":
+            return _read(file.path, None)
         for left in reversed(range(_TRIES)):
             passphrase = self._ask(f"Passphrase for {file.path}: ")
             if passphrase is None:

@@ -66,7 +66,7 @@ def test_training_installs_the_runtime_set_once(checkout: Path) -> None:
     done = make(checkout, "train", "ARGS=--set training.steps=50")
     assert done.returncode == 0, done.stderr
     first = calls(checkout)
-    assert installs(first) == ["setuptools", "--no-build-isolation --editable ."]
+    assert installs(first) == ["setuptools", "--no-build-isolation --config-settings editable_mode=compat --editable ."]
     assert first[-1] == "trainer.py --set training.steps=50"
     make(checkout, "train")
     assert calls(checkout) == ["trainer.py"], "the second run does nothing but train"
@@ -75,7 +75,10 @@ def test_training_installs_the_runtime_set_once(checkout: Path) -> None:
 def test_the_development_set_covers_the_runtime_set(checkout: Path) -> None:
     make(checkout, "test", "ARGS=-k manifest")
     first = calls(checkout)
-    assert installs(first) == ["setuptools", "--no-build-isolation --editable .[dev]"]
+    assert installs(first) == [
+        "setuptools",
+        "--no-build-isolation --config-settings editable_mode=compat --editable .[dev]",
+    ]
     assert first[-1] == "-m pytest -q -k manifest"
     make(checkout, "train")
     assert calls(checkout) == ["trainer.py"]
@@ -88,7 +91,10 @@ def test_a_changed_requirement_installs_again(checkout: Path, name: str) -> None
     later = time.time() + 5
     os.utime(checkout / name, (later, later))
     make(checkout, "install")
-    assert installs(calls(checkout)) == ["setuptools", "--no-build-isolation --editable ."]
+    assert installs(calls(checkout)) == [
+        "setuptools",
+        "--no-build-isolation --config-settings editable_mode=compat --editable .",
+    ]
 
 
 def test_a_failed_installation_is_tried_again(checkout: Path) -> None:

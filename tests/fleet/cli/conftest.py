@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -49,9 +48,4 @@ def site(built: Site) -> Iterator[Site]:
 @pytest.fixture
 def live(site: Site) -> str:
     """A run that lives until the test ends."""
-    run = site.train("live", "pause=0.05", steps=100000, wait=False)
-    deadline = time.monotonic() + 20
-    while not site.steps(run):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return run
+    return site.live()

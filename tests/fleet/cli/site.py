@@ -26,7 +26,7 @@ class Site:
     """Instances h0 (deployed and set up), h1 (bare), h2 (its nvidia-smi fails), h3 (two GPUs), and broken ones."""
 
     def __init__(self, root: Path, farm: Farm, proxy: Proxy, nobody: Proxy, python: Path, other: Key) -> None:
-        self.root, self.farm, self.proxy = root, farm, proxy
+        self.root, self.farm, self.proxy, self.other = root, farm, proxy, other
         (root / "manifests").mkdir(parents=True)
         (root / "trainer.py").write_text(TRAINER)
         (root / "manifests" / "default.yaml").write_text(MANIFEST)
@@ -76,7 +76,8 @@ class Site:
         self, name: str, notes: str = "", *, steps: int = 5, wait: bool = True, expect: int | None = 0, **sets: Any
     ) -> str:
         """Start a run on h0, and wait for its end unless told otherwise; returns its id."""
-        done = self.start("h0", name, notes, steps=steps, expect=expect if wait is False else None, **sets)
+        done = self.start("h0", name, notes, steps=steps, expect=None if wait else expect, **sets)
+        assert done.code in (0, 8) and (done.code == 0 or (self.deploy_dir / "runs").is_dir()), done
         data = done.json["data"] or {}
         run = data["h0"]["run"] if "h0" in data else self.newest()
         if wait:
@@ -84,12 +85,28 @@ class Site:
         return run
 
     def start(
-        self, target: str, name: str, notes: str = "", *options: str, steps: int = 5, expect: int | None = 0, **sets: Any
+        self,
+        target: str,
+        name: str,
+        notes: str = "",
+        *options: str,
+        steps: int = 5,
+        expect: int | None = 0,
+        **sets: Any,
     ) -> Done:
         """`fleet train` with these notes."""
         given = {"training.steps": steps, **({"notes": f'"{notes}"'} if notes else {}), **sets}
         arguments = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
         return self.fleet("train", target, "--name", name, "--json", *options, "--", *arguments, expect=expect)
+
+    def live(self) -> str:
+        """Start a run on h0 that goes on for long, and wait for its first step."""
+        run = self.train("live", "pause=0.05", steps=100000, wait=False)
+        deadline = time.monotonic() + 20
+        while not self.steps(run):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return run
 
     def newest(self) -> str:
         """The run that was begun last on h0."""

@@ -118,7 +118,9 @@ def test_9_no_such_run_or_release(site: Site) -> None:
 
 
 def test_10_a_release_that_no_longer_verifies(site: Site) -> None:
-    [current] = [row["release"] for row in site.fleet("rollback", "h0", "--list", "--json").data["h0"] if row["current"]]
+    [current] = [
+        row["release"] for row in site.fleet("rollback", "h0", "--list", "--json").data["h0"] if row["current"]
+    ]
     (site.root / "extra.txt").write_text("another release")
     other = site.fleet("deploy", "h0", "--json").data["h0"]["release"]
     (site.root / "extra.txt").unlink()

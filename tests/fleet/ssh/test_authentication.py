@@ -167,6 +167,21 @@ def test_the_agent_stands_in_for_a_locked_key(
         assert pool.to(endpoint(host, identity=locked)).exec(TRUE, deadline=soon()).ok
 
 
+@pytest.mark.parametrize("named", ["key", "key.pub"])
+def test_the_agent_has_what_is_not_here(
+    endpoint: Callable[..., Endpoint], host: FarmHost, agent: Callable[..., None], tmp_path: Path, named: str
+) -> None:
+    """Only the public key is on this machine, under its own name or that of the private one."""
+    public = host.identity.with_name(host.identity.name + ".pub").read_text()
+    (tmp_path / "key.pub").write_text(public)
+    with Pool({}, ask=never) as pool:
+        where = endpoint(host, identity=tmp_path / named)
+        with pytest.raises(AuthenticationFailed, match="only its public key is here"):
+            pool.to(where).exec(TRUE, deadline=soon())
+        agent(host.identity)
+        assert pool.to(where).exec(TRUE, deadline=soon()).ok
+
+
 @pytest.mark.parametrize("only", [False, True])
 def test_identities_only_keeps_other_agent_keys_back(
     pool: Pool,
