@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import os
 import shlex
@@ -139,6 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A question that was answered with the end of the input, or with Control-C.
         typer.echo("interrupted", err=True)
         raise Ended(INTERRUPTED) from None
+    finally:
+        # The collector would go through everything that was imported once more, only for the process to end.
+        gc.freeze()
     raise Ended(code)
 
 

@@ -43,6 +43,8 @@ class Tree:
     """Folder for what later deploys can reuse."""
     commit: str | None = None
     """The commit that was asked for with --ref; None for the work tree."""
+    never: frozenset[bytes] = frozenset()
+    """Paths of which nothing is sent, not even as a part of the patch."""
 
     @property
     def release(self) -> str:
@@ -59,7 +61,7 @@ class Tree:
         """Commit and local changes. git is asked when this is first read: a deploy that sends nothing needs it not."""
         if self.commit is not None:
             return of_commit(self.commit)
-        return of_work_tree(self.root, [entry.path for entry in self.entries])
+        return of_work_tree(self.root, [entry.path for entry in self.entries], self.never)
 
 
 def scan(
@@ -80,7 +82,7 @@ def scan(
     store = StatCache(None if cache is None else cache / os.fsdecode(name if ref is None else name + b"-blobs"))
     source, commit = _source(root, ref)
     rows, warnings = source.rows(store)
-    excluded = {os.fsencode(os.path.relpath(root / os.path.expanduser(path), root)) for path in never}
+    excluded = _paths(root, never)
     rows = sorted(row for row in rows if row[0].path not in excluded)
     try:
         store.save()
@@ -90,7 +92,14 @@ def scan(
     _check(root, entries)
     warnings += _remarks(entries, [entry for entry, value in rows if value.endswith(POINTER)], max_size)
     manifest = render(entries)
-    return Tree(root, entries, manifest, digest_of(manifest), tuple(warnings), source, cache, commit)
+    return Tree(root, entries, manifest, digest_of(manifest), tuple(warnings), source, cache, commit, excluded)
+
+
+def _paths(root: Path, files: Collection[str]) -> frozenset[bytes]:
+    """Files as paths from `root`. A link is held back with what it leads to: that is where the content is."""
+    whole = [os.path.join(root, os.path.expanduser(path)) for path in files]
+    named = {os.fsencode(os.path.relpath(path, root)) for path in whole}
+    return frozenset(named | {os.fsencode(os.path.relpath(os.path.realpath(path), root.resolve())) for path in whole})
 
 
 def _source(root: Path, ref: str | None) -> tuple[Source, str | None]:

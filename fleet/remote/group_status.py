@@ -48,7 +48,8 @@ class Said(NamedTuple):
         except TypeError as error:
             raise Malformed(str(error)) from None
         whole = all(isinstance(value, bool) for value in (said.ready, said.left)) and type(said.attempt) is int
-        if not whole or not all(_is_ending(value) for value in (said.failing, said.failure)):
+        told = all(_is_ending(value) for value in (said.failing, said.failure))
+        if not whole or not told or not (said.stop is None or {"grace", "kill"} <= set(said.stop)):
             raise Malformed("a field of another type")
         return said
 
@@ -98,5 +99,7 @@ def _is_ending(value: Any) -> bool:
     """Whether a field is null or tells how something ended."""
     if value is None:
         return True
-    exit = value.get("exit") if isinstance(value, dict) else None
-    return isinstance(exit, dict) and {"code", "kind", "signal", "culprit", "retry"} <= set(exit) and "state" in value
+    if not isinstance(value, dict) or not {"state", "exit", "step", "lines"} <= set(value):
+        return False
+    exit = value["exit"]
+    return isinstance(exit, dict) and {"code", "kind", "signal", "culprit", "retry"} <= set(exit)

@@ -1,57 +1,54 @@
 """The lead of a run on several hosts: a thread in the supervisor of rank 0 that every node's supervisor talks to.
 
-It lets all nodes start together, names the culprit of a failure by order of arrival (clocks differ between hosts, and a
-first failure makes all other ranks fail), and decides once for all whether the run starts again.
+It carries messages between the members and the coordinator, which decides. The port is open to everybody who can reach
+it, so newcomers have a few seconds to prove the run's token, are kept apart until then, and are few.
 """
 
 from __future__ import annotations
 
-import select
+import contextlib
+import functools
+import selectors
 import socket
 import threading
 import time
-from typing import Any
+from typing import Iterator
 
-from fleet.remote.budget import Budget
-from fleet.remote.classify import Ending
+from fleet.remote.coordinator import Coordinator
+from fleet.remote.group_status import Malformed, Said
 from fleet.remote.launch import Launch
-from fleet.remote.states import culprit_field, exit_field
-from fleet.remote.wire import Refused, Wire, welcome
+from fleet.remote.wire import Guest, Refused, Wire
 
 #: Seconds without a word after which a node counts as gone.
 SILENCE = 5.0
 #: Heartbeats in the time after which a node counts as gone.
 BEATS = 5
-#: Seconds that a failure which only tells of a lost peer waits for the peer's own.
-CONSEQUENCE = 1.0
-#: Seconds that all nodes together have to get ready.
+#: Seconds within which a node must come to the group.
 READY = 60.0
-#: What the trainer, and torch where the trainer does not catch it, call the loss of a peer.
-_CONSEQUENCES = frozenset({"PeerLost", "DistBackendError", "DistNetworkError"})
+#: Seconds that a newcomer has to prove the token, and how many may be at it.
+_HANDSHAKE, _GUESTS = 5.0, 64
+#: Seconds between looks at what only time tells.
+_TICK = 0.1
+#: Seconds that members have to take the last word.
+_GOODBYE = 2.0
 
 
 class Lead:
-    """Listens on the lead port until it is closed. It is a thread and holds no lock for longer than a message takes."""
+    """Listens on the lead port until it is closed. Its thread never waits for a single peer."""
 
-    def __init__(self, launch: Launch, *, silence: float = SILENCE) -> None:
-        """`silence` in seconds, after which a node counts as gone. Raises OSError if the port is taken."""
+    def __init__(self, launch: Launch, *, silence: float = SILENCE, patience: float = READY) -> None:
+        """`silence` and `patience` in seconds, as of the coordinator. Raises OSError if the port is taken."""
         assert launch.group is not None
-        self._silence = silence
         self._group, self._run = launch.group, launch.run
-        self._budget = Budget(launch.max_restarts, launch.waits)
-        self._listener = socket.create_server(
-            (self._group.nodes[0].address, self._group.lead_port), reuse_port=False, backlog=64
-        )
+        self._beat = silence / BEATS
+        self._listener = socket.create_server((self._group.nodes[0].address, self._group.lead_port), backlog=128)
+        # A connection that is gone again before it is accepted must not hold the thread.
+        self._listener.setblocking(False)
+        self._coordinator = Coordinator(launch, silence=silence, patience=patience)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._guests: list[Guest] = []
         self._wires: dict[int, Wire] = {}
-        self._heard: dict[int, float] = {}
-        self._ready: dict[int, tuple[int, int | None]] = {}
-        self._left: set[int] = set()
-        self._started = -1
-        self._go: dict[str, Any] = {}
-        self._order: dict[str, Any] | None = None
-        """What was ordered for the attempt that runs; whoever connects again hears it again."""
-        self._held: tuple[float, int, dict[str, Any]] | None = None
-        """A failure that may be the consequence of another: until when it waits, its node, and itself."""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="lead", daemon=True)
         self._thread.start()
@@ -59,170 +56,116 @@ class Lead:
     def close(self) -> None:
         """Say goodbye to all and end."""
         self._closed.set()
-        self._thread.join(2.0)
+        self._thread.join(_GOODBYE + 1.0)
 
     def _serve(self) -> None:
-        beat_at = 0.0
+        said, beat_at = -1, 0.0
         while not self._closed.is_set():
-            by_socket = {wire.connection: wire for wire in self._wires.values()}
-            readable, _, _ = select.select([self._listener, *by_socket], [], [], 0.1)
-            for ready in readable:
-                if ready is self._listener:
-                    self._accept()
-                else:
-                    self._hear(by_socket[ready])
+            self._turn(_TICK)
             now = time.monotonic()
-            if now >= beat_at:
-                beat_at = now + self._silence / BEATS
-                self._tell_all({"kind": "beat", "missing": self._missing()})
-            self._judge_held(now)
-            self._look_for_silence(now)
-        self._tell_all({"kind": "bye"})
-        for wire in list(self._wires.values()):
-            wire.close()
-        self._listener.close()
+            self._coordinator.look(now)
+            if self._coordinator.version != said or now >= beat_at:
+                said, beat_at = self._coordinator.version, now + self._beat
+                self._tell_all()
+            for wire in list(self._wires.values()):
+                with self._closing(wire):
+                    wire.flush()
+            for guest in [guest for guest in self._guests if now > guest.until]:
+                self._dismiss(guest)
+        self._say_goodbye()
+
+    def _turn(self, seconds: float) -> None:
+        for key, _ in self._selector.select(seconds):
+            key.data()
 
     def _accept(self) -> None:
-        connection, _ = self._listener.accept()
         try:
-            wire = welcome(connection, self._group.token, self._run, len(self._group.nodes))
-        except (Refused, OSError):
-            # Not one of ours, or it went away: the port is open to everybody who can reach it.
+            connection, _ = self._listener.accept()
+        except OSError:
+            # It is gone again, or this process has no descriptor left; whoever is serious comes back.
+            return
+        if len(self._guests) == _GUESTS:
+            # Room for the newest: members answer at once, so the oldest is none.
+            self._dismiss(self._guests[0])
+        try:
+            guest = Guest(
+                connection, self._group.token, self._run, len(self._group.nodes), time.monotonic() + _HANDSHAKE
+            )
+        except OSError:
             connection.close()
             return
-        old = self._wires.pop(wire.node, None)
-        if old is not None:
-            old.close()
-        self._wires[wire.node], self._heard[wire.node] = wire, time.monotonic()
-        self._left.discard(wire.node)
-        if self._order is not None:
-            self._tell(wire.node, self._order)
+        self._guests.append(guest)
+        self._selector.register(connection, selectors.EVENT_READ, functools.partial(self._admit, guest))
 
-    def _hear(self, wire: Wire) -> None:
+    def _admit(self, guest: Guest) -> None:
+        """Take what a newcomer says; once it has proved itself, it replaces an older connection of its node."""
+        if guest not in self._guests:
+            # It had to make room a moment ago.
+            return
         try:
-            messages = wire.receive()
-        except (OSError, Refused):
-            messages = None
-        if messages is None:
-            wire.close()
-            # Silence begins here: the node may connect again before it counts as gone.
-            if self._wires.get(wire.node) is wire:
-                del self._wires[wire.node]
+            wire = guest.answer()
+        except (Refused, OSError):
+            self._dismiss(guest)
             return
-        self._heard[wire.node] = time.monotonic()
-        for message in messages:
-            self._take(wire.node, message)
-
-    def _take(self, node: int, message: dict[str, Any]) -> None:
-        kind = message.get("kind")
-        if kind == "ready":
-            self._take_ready(node, int(message["attempt"]), message.get("step"))
-        elif kind == "failed" and message["attempt"] == self._started:
-            self._hear_failure(node, message["failure"])
-        elif kind == "ended":
-            self._left.add(node)
-            if node == 0:
-                # Rank 0 writes the final record, so its node alone knows whether the run completed or was stopped.
-                self._tell_all({"kind": "verdict", "attempt": message["attempt"], "state": message["state"]})
-        elif kind == "bye":
-            self._left.add(node)
-
-    def _missing(self) -> list[str]:
-        """Names of the nodes that are not ready for the attempt that the others are ready for."""
-        newest = max((attempt for attempt, _ in self._ready.values()), default=-1)
-        ready = {node for node, (attempt, _) in self._ready.items() if attempt == newest}
-        return [node.name for number, node in enumerate(self._group.nodes) if number not in ready]
-
-    def _take_ready(self, node: int, attempt: int, step: int | None) -> None:
-        """Start all when the last one is ready. A node that says it again lost the answer with its connection."""
-        self._ready[node] = (attempt, step)
-        if attempt == self._started:
-            self._tell(node, self._go)
-            return
-        if self._missing():
-            return
-        self._started, self._order = attempt, None
-        self._left.clear()
-        self._held = None
-        # A node without checkpoints holds no part of them: with replicated weights rank 0 alone writes.
-        steps = [step for _, step in self._ready.values() if step is not None]
-        whole = self._ready[0][1] is not None
-        self._go = {"kind": "go", "attempt": attempt, "step": min(steps) if steps and whole else None}
-        self._tell_all(self._go)
-
-    def _hear_failure(self, node: int, failure: dict[str, Any]) -> None:
-        """The first failure of an attempt is its cause, unless it only says that a peer was lost.
-
-        A rank that waits for a peer often ends before the peer's own node has collected it, so such a failure waits for
-        a better one for a moment.
-        """
-        if self._order is not None or (self._held is not None and _is_consequence(failure)):
-            return
-        if _is_consequence(failure):
-            self._held = (time.monotonic() + CONSEQUENCE, node, failure)
-        else:
-            self._judge(node, failure)
-
-    def _judge_held(self, now: float) -> None:
-        """Nobody had a better reason in time."""
-        if self._held is not None and self._order is None and now >= self._held[0]:
-            self._judge(self._held[1], self._held[2])
-
-    def _judge(self, node: int, failure: dict[str, Any]) -> None:
-        """Decide for all nodes what follows from a failure."""
-        self._held = None
-        exit = dict(failure["exit"])
-        culprit = dict(exit.get("culprit") or culprit_field(node, node=node))
-        exit["culprit"] = culprit
-        ending = Ending(str(failure["state"]), exit)
-        decision = self._budget.decide(ending, failure.get("step"), time.monotonic())
-        name = self._group.nodes[node].name
-        what = culprit.get("exception") or _ended(exit)
-        reason = f"rank {culprit.get('rank')} on {name} failed first: {what}"
-        if decision.wait is None:
-            reason += f"; not restarted: {decision.reason}"
-        action = "stop" if decision.wait is None else "restart"
-        self._give_order(action, reason, decision.wait or 0.0, ending.state, exit)
-
-    def _look_for_silence(self, now: float) -> None:
-        for node, heard in list(self._heard.items()):
-            if now - heard <= self._silence or node in self._left or self._order is not None or self._started < 0:
-                continue
-            name = self._group.nodes[node].name
-            culprit = culprit_field(
-                node, node=node, exception="NodeLost", message=f"{name} was silent for {self._silence:.0f} s"
-            )
-            exit = exit_field(kind="NodeLost", culprit=culprit, retry=True)
-            reason = f"{name} (node {node}) was silent for {self._silence:.0f} s"
-            self._give_order("stop", reason, 0.0, "failed", exit)
-
-    def _give_order(self, action: str, reason: str, wait: float, state: str, exit: dict[str, Any]) -> None:
-        order = {"kind": "order", "attempt": self._started, "action": action, "reason": reason}
-        self._order = {**order, "wait": wait, "state": state, "exit": exit}
-        self._tell_all(self._order)
-
-    def _tell_all(self, message: dict[str, Any]) -> None:
-        for node in list(self._wires):
-            self._tell(node, message)
-
-    def _tell(self, node: int, message: dict[str, Any]) -> None:
-        wire = self._wires.get(node)
         if wire is None:
             return
+        self._guests.remove(guest)
+        if wire.node in self._wires:
+            self._drop(self._wires[wire.node])
+        self._wires[wire.node] = wire
+        self._selector.modify(wire.connection, selectors.EVENT_READ, functools.partial(self._hear, wire))
+        self._coordinator.hear(wire.node, time.monotonic())
+        self._tell(wire)
+
+    def _dismiss(self, guest: Guest) -> None:
+        self._guests.remove(guest)
+        self._selector.unregister(guest.connection)
+        guest.close()
+
+    def _hear(self, wire: Wire) -> None:
+        with self._closing(wire):
+            messages = wire.receive()
+            if messages is None:
+                raise ConnectionResetError("the member has closed the connection")
+            for message in messages:
+                self._coordinator.take(wire.node, Said.of(message), time.monotonic())
+
+    def _tell_all(self, *, closing: bool = False) -> None:
+        for wire in list(self._wires.values()):
+            self._tell(wire, closing=closing)
+
+    def _tell(self, wire: Wire, *, closing: bool = False) -> None:
+        with self._closing(wire):
+            wire.send(self._coordinator.told(wire.node, time.monotonic(), closing=closing).message())
+
+    @contextlib.contextmanager
+    def _closing(self, wire: Wire) -> Iterator[None]:
+        """Close a connection that breaks. Silence begins there: the node may connect again before it counts as gone."""
         try:
-            wire.send(message)
-        except OSError:
+            yield
+        except (OSError, Refused, Malformed):
+            self._drop(wire)
+
+    def _drop(self, wire: Wire) -> None:
+        if self._wires.get(wire.node) is wire:
+            del self._wires[wire.node]
+            self._selector.unregister(wire.connection)
             wire.close()
-            del self._wires[node]
 
-
-def _is_consequence(failure: dict[str, Any]) -> bool:
-    """Whether a failure is what ranks say whose peer failed first."""
-    culprit = failure["exit"].get("culprit") or {}
-    return culprit.get("exception") in _CONSEQUENCES
-
-
-def _ended(exit: dict[str, Any]) -> str:
-    if exit.get("signal") is not None:
-        return f"signal {exit['signal']}"
-    return f"exit {exit.get('code')}"
+    def _say_goodbye(self) -> None:
+        """Tell all that this is the end, and let them read it: a connection that is closed too early takes back what
+        was sent."""
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        for guest in list(self._guests):
+            self._dismiss(guest)
+        self._tell_all(closing=True)
+        for wire in list(self._wires.values()):
+            with self._closing(wire):
+                wire.finish()
+        until = time.monotonic() + _GOODBYE
+        while self._wires and time.monotonic() < until:
+            self._turn(_TICK)
+        for wire in list(self._wires.values()):
+            self._drop(wire)
+        self._selector.close()

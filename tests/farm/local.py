@@ -32,9 +32,7 @@ class LocalTransport:
         sink("err", err)
         return Result(_status(process))
 
-    def stream_in(
-        self, cmd: Cmd, chunks: Iterable[bytes], *, deadline: Deadline, sink: Sink | None = None
-    ) -> Result:
+    def stream_in(self, cmd: Cmd, chunks: Iterable[bytes], *, deadline: Deadline, sink: Sink | None = None) -> Result:
         process = self._start(cmd)
         assert process.stdin is not None
         errors: list[bytes] = []

@@ -82,11 +82,11 @@ class Proxy:
 
     def reset_all(self) -> None:
         """Reset every connection now."""
-        self._call(lambda: self._end("rst"))
+        self._run(self._end("rst"))
 
     def close_all(self) -> None:
         """Close every connection in order now."""
-        self._call(lambda: self._end("close"))
+        self._run(self._end("close"))
 
     def hole(self, on: bool = True) -> None:
         """Swallow everything of all connections, also of later ones, until turned off.
@@ -119,9 +119,12 @@ class Proxy:
     ) -> None:
         self.close()
 
-    def _end(self, mode: Mode) -> None:
-        for relay in self._relays:
+    async def _end(self, mode: Mode) -> None:
+        relays = list(self._relays)
+        for relay in relays:
             relay.end(mode)
+        for relay in relays:
+            await relay.over.wait()
 
     async def _accept(self) -> None:
         while True:

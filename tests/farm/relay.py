@@ -105,6 +105,8 @@ class Relay:
         self._up, self._down, self._limits, self._on_cut = up, down, limits, on_cut
         self._loop = asyncio.get_running_loop()
         self._ending: asyncio.Future[str] = self._loop.create_future()
+        self.over = asyncio.Event()
+        """Set once no byte passes any more."""
 
     def end(self, mode: str) -> None:
         """End the connection: `close`, `rst` or `hole`. The first end counts."""
@@ -124,6 +126,7 @@ class Relay:
             if self._ending.done():
                 await self._finish(self._ending.result())
         finally:
+            self.over.set()
             work.cancel()
             for pipe in pipes:
                 pipe.source.close()
@@ -198,6 +201,7 @@ class Relay:
             for side in sides:
                 with contextlib.suppress(OSError):
                     side.shutdown(socket.SHUT_WR)
+        self.over.set()
         # Closing a socket with unread bytes would reset it, so they are read until the side itself ends.
         await asyncio.gather(*(swallow(side) for side in sides))
 

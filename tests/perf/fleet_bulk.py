@@ -17,7 +17,7 @@ from pathlib import Path
 from fleet.ssh import Cmd, Deadline, Transport
 from tests.farm.proxy import Proxy
 from tests.farm.sshd import Farm
-from tests.perf.measuring import Sheet, Target, interleaved, parser, seeded
+from tests.perf.measuring import Sheet, Target, begin, interleaved, parser
 from tests.perf.programs import fleet, needed, rsync, scp, scratch
 from tests.perf.sessions import opened
 
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     description.add_argument("--mib", type=int, default=512, metavar="N", help="size of the file")
     options = description.parse_args(arguments)
     needed("rsync", "ssh", "scp")
-    seeded(options.seed)
+    begin(options.seed)
     sheet = Sheet(f"{options.mib} MiB in the memory file system", options.slack)
     with scratch(in_memory=True) as folder, Farm(folder / "farm", 1) as farm:
         measure_speed(sheet, folder, farm, options.mib * PIECE, options.count)

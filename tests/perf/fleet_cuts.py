@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.farm.proxy import Mode, Proxy
 from tests.farm.sshd import Farm
-from tests.perf.measuring import Sheet, Target, parser, seeded
+from tests.perf.measuring import Sheet, Target, begin, parser
 from tests.perf.programs import fleet, needed, scratch
 from tests.perf.tree import Deployed, content, digests, make_tree
 
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and judge."""
     options = parser(__doc__, 1000).parse_args(arguments)
     needed("git")
-    seeded(options.seed)
+    begin(options.seed)
     sheet = Sheet("Deploys that are cut", options.slack)
     with scratch() as folder, Farm(folder / "farm", 1) as farm:
         with Proxy(farm.hosts[0].address, farm.hosts[0].port) as proxy:

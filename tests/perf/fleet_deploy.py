@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.farm.hosts import FarmHost
 from tests.farm.proxy import Proxy
 from tests.farm.sshd import Farm
-from tests.perf.measuring import Sheet, Target, interleaved, parser, seeded
+from tests.perf.measuring import Sheet, Target, begin, interleaved, parser
 from tests.perf.programs import answer, fleet, needed, rsync, scratch
 from tests.perf.tree import FILES, IGNORED, SIZE, Deployed, digests, make_tree
 
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     description.add_argument("--files", type=int, default=FILES, metavar="N", help="files of the tree")
     options = description.parse_args(arguments)
     needed("rsync", "ssh", "git")
-    seeded(options.seed)
+    begin(options.seed)
     sheet = Sheet(f"Deploy of {options.files} files", options.slack)
     with scratch() as folder, Farm(folder / "farm", 1) as farm, ExitStack() as stack:
         target = farm.hosts[0]

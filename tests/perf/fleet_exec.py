@@ -22,7 +22,7 @@ from fleet.ssh import Cmd, Deadline, Output
 from tests.farm.hosts import FarmHost
 from tests.farm.proxy import Proxy
 from tests.farm.sshd import Farm
-from tests.perf.measuring import Sheet, Target, interleaved, parser, seconds, seeded
+from tests.perf.measuring import Sheet, Target, begin, interleaved, parser, seconds
 from tests.perf.programs import needed, run, scratch
 from tests.perf.sessions import opened
 
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and judge."""
     options = parser(__doc__, 40).parse_args(arguments)
     needed("ssh")
-    seeded(options.seed)
+    begin(options.seed)
     sheet = Sheet("One command, one connection", options.slack)
     with scratch() as folder, Farm(folder / "farm", 1) as farm:
         measure_exec(sheet, folder, farm, options.count)

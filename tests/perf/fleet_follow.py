@@ -25,7 +25,7 @@ from tests.farm.hosts import FarmHost
 from tests.farm.proxy import Proxy
 from tests.farm.sshd import Farm
 from tests.perf.forged import Forged, forge_run
-from tests.perf.measuring import Sheet, Target, parser, seeded
+from tests.perf.measuring import Sheet, Target, begin, parser
 from tests.perf.programs import needed, scratch, start_fleet
 
 LINES = 3000
@@ -158,8 +158,8 @@ def measure_drops(sheet: Sheet, folder: Path, farm: Farm, drops: int) -> None:
         resumed = []
         for _ in range(drops):
             time.sleep(random.uniform(0.0, 0.4))
-            dropped = time.time_ns()
             random.choice((proxy.reset_all, proxy.close_all))()
+            dropped = time.time_ns()
             line = follower.arrived.get(timeout=60)
             # Lines on their way count as before the drop; the first one written after it shows that it goes on.
             while line.written < dropped:
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and judge."""
     options = parser(__doc__, 100).parse_args(arguments)
     needed("ssh")
-    seeded(options.seed)
+    begin(options.seed)
     sheet = Sheet("Following a log", options.slack)
     with scratch() as folder, Farm(folder / "farm", 1) as farm:
         measure_latency(sheet, folder, farm, min(LINES, 30 * options.count))

@@ -28,7 +28,7 @@ from hydra.runs import machine_id
 from tests.farm.processes import process
 from tests.farm.sshd import Farm
 from tests.perf.host_runs import HostRuns, Run, code_of
-from tests.perf.measuring import Sheet, parser, seeded
+from tests.perf.measuring import Sheet, begin, parser
 from tests.perf.programs import scratch
 
 #: Every so often the lock is held indeed, and each such stop waits 10 s for an answer.
@@ -145,7 +145,7 @@ def forge(run: Run, pid: int, start: int, number: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and judge."""
     options = parser(__doc__, 1000).parse_args(arguments)
-    seeded(options.seed)
+    begin(options.seed)
     sheet = Sheet("Forged states", options.slack)
     with scratch() as folder, Farm(folder / "farm", 1) as farm:
         measure_forged(sheet, folder, farm, options.count)

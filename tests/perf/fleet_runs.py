@@ -24,7 +24,7 @@ from tests.farm.processes import process
 from tests.farm.proxy import Proxy
 from tests.farm.sshd import Farm
 from tests.perf.host_runs import HostRuns, Run, code_of, eventually
-from tests.perf.measuring import Sheet, parser, seeded
+from tests.perf.measuring import Sheet, begin, parser
 from tests.perf.programs import answer, fleet, scratch
 from tests.perf.projects import Project
 
@@ -224,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     description.add_argument("--only", choices=parts, help="one part")
     options = description.parse_args(arguments)
-    seeded(options.seed)
+    begin(options.seed)
     sheet = Sheet("Runs", options.slack)
     counts = {"simultaneous": options.count // 4, "killed": options.count // 2}
     for name, measure in parts.items():

@@ -21,7 +21,7 @@ from fleet.ssh import Deadline, fan_out
 from tests.farm.hosts import FarmHost
 from tests.farm.proxy import Proxy
 from tests.farm.sshd import Farm
-from tests.perf.measuring import Sheet, Target, interleaved, parser, seconds, seeded
+from tests.perf.measuring import Sheet, Target, begin, interleaved, parser, seconds
 from tests.perf.programs import answer, fleet, needed, scratch
 from tests.perf.sessions import opened
 
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     description.add_argument("--hosts", type=int, default=HOSTS, metavar="N", help="hosts of the farm")
     options = description.parse_args(arguments)
     needed("ssh")
-    seeded(options.seed)
+    begin(options.seed)
     sheet = Sheet(f"Status of {options.hosts} hosts", options.slack)
     with scratch() as folder, Farm(folder / "farm", options.hosts) as farm:
         measure_all(sheet, folder, farm, options.count)

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -195,9 +196,11 @@ def parser(description: str | None, count: int) -> argparse.ArgumentParser:
     return options
 
 
-def seeded(seed: int | None) -> int:
-    """Seed what is random and say with what."""
+def begin(seed: int | None) -> int:
+    """Begin: seed what is random, say with what, and end in order when asked to."""
     chosen = random.SystemRandom().randrange(1 << 31) if seed is None else seed
+    # Ended from outside, it still takes its farm down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     random.seed(chosen)
     print(f"--seed {chosen}", file=sys.stderr)
     return chosen

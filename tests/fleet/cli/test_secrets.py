@@ -76,7 +76,7 @@ def test_a_secret_is_nowhere_but_where_it_must_be(site: Site, tmp_path: Path) ->
         assert said[-1].code in (2, 9)
     run_dir = site.run(run)
     log = b"".join(path.read_bytes() for path in sorted((run_dir / "log").iterdir()))
-    assert b"WANDB_API_KEY is ***" in log, "the trainer was given it, printed it, and the log hides it"
+    assert b"WANDB_API_KEY is [redacted]" in log, "the trainer was given it, printed it, and the log hides it"
     assert not seen
     assert [done for done in said if CANARY in done.out + done.err] == []
     secrets = site.deploy_dir / "secrets" / "run.env"

@@ -167,3 +167,25 @@ def test_every_letter_can_be_in_a_name(place: Path) -> None:
     letters = {bytes([code]) + b"x": b"1" for code in range(1, 256) if code not in b"/\n\r"}
     write(place / "p", letters)
     assert {entry.path for entry in scan(place / "p").entries} == set(letters)
+
+
+def test_what_is_held_back_is_not_in_the_patch_either(project: Path) -> None:
+    secret = b"TOKEN=canary-4711\n"
+    files: dict[str | bytes, bytes] = dict.fromkeys((".env", "gone.env", "private/notes", "private/removed"), secret)
+    write(project, {**files, "hydra/data.py": b"old = 1\n", ".fleetignore": b"private/\n"})
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "with secrets")
+    write(project, {".env": b"TOKEN=canary-4712\n", "private/notes": b"canary-4713\n", "hydra/data.py": b"now = 1\n"})
+    (project / "gone.env").unlink()
+    git(project, "rm", "-q", "private/removed")
+    found = scan(project, never=[".env", "gone.env"]).provenance
+    assert b"now = 1" in found.patch
+    assert b"canary" not in found.patch
+    (project / "hydra/data.py").write_bytes(b"old = 1\n")
+    assert not scan(project, never=[".env", "gone.env"]).provenance.dirty
+
+
+def test_the_file_behind_a_link_that_is_never_sent_is_not_sent(project: Path) -> None:
+    write(project, {"real.env": b"TOKEN=canary-4711\n", ".env": "real.env"})
+    paths = {entry.path for entry in scan(project, never=[".env"]).entries}
+    assert not {b".env", b"real.env"} & paths
