@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import typer
 
 from fleet.cli.options import Invocation
 from fleet.cli.output import remark, table, write
@@ -10,8 +13,12 @@ from fleet.cli.quantities import duration, gib, number
 from fleet.control.report import Report
 from fleet.health import Gpu, HostReport, RunSummary
 
+if TYPE_CHECKING:
+    from fleet.environment import Ready
+
 _HOSTS: Final = ("host", "state", "ping ms", "load", "free GiB", "release", "health")
 _GPUS: Final = ("host", "gpu", "name", "use %", "memory GiB", "°C", "W")
+_ENVIRONMENTS: Final = ("environment", "mode", "Python", "torch", "CUDA", "NCCL", "driver", "packages")
 _RUNS: Final = ("host", "run", "state", "step", "loss", "tokens/s", "last line")
 
 
@@ -30,20 +37,26 @@ def show_hosts(invocation: Invocation, report: Report[HostReport]) -> None:
     hints = {error.host: f"; {error.fix}: {error.example}" for error in report.errors}
     for row in rows:
         if row.reason:
-            remark(invocation, f"{row.name}: {row.reason}{hints.get(row.name, '')}")
+            # Said even when quiet: it is what an exit code other than 0 stands for.
+            typer.echo(f"{row.name}: {row.reason}{hints.get(row.name, '')}", err=True)
         for finding in row.health:
             if finding.state != "healthy":
                 remark(invocation, f"{row.name}: {finding.state}: {finding.evidence}")
+        for run in row.runs:
+            if run.state == "lost":
+                line = f"fleet resume {row.name} --run {run.id}"
+                remark(invocation, f"{row.name}: run {run.id} is lost ({run.reason}); continue it: {line}")
 
 
-def show_detail(invocation: Invocation, row: HostReport) -> None:
+def show_detail(invocation: Invocation, row: HostReport, environments: Sequence[Ready]) -> None:
     """What is only shown of a single host: releases, environments, and processes on its GPUs that are not ours."""
     if row.releases:
         write("")
         cells = [(release.id, "current" if release.current else "", duration(release.age)) for release in row.releases]
         table(invocation, ("release", "", "age"), cells)
-    if row.environments:
-        write(f"\nenvironments: {', '.join(row.environments)}")
+    if environments:
+        write("")
+        table(invocation, _ENVIRONMENTS, [_environment(one) for one in environments], right=("packages",))
     for gpu in row.gpus:
         for process in gpu.processes:
             if process.run is None:
@@ -51,8 +64,14 @@ def show_detail(invocation: Invocation, row: HostReport) -> None:
                     f"gpu {gpu.index}: process {process.pid} of {process.user or 'somebody'}: {process.command or '?'}"
                 )
     for run in row.runs:
-        if run.reason:
+        if run.reason and run.state != "lost":
             remark(invocation, f"{run.id}: {run.state}: {run.reason}")
+
+
+def _environment(one: Ready) -> tuple[str, ...]:
+    driver = f"{one.driver} (CUDA {one.driver_cuda})" if one.driver else ""
+    found = (one.environment, one.mode, one.version, one.torch or "", one.cuda or "", one.nccl or "", driver)
+    return (*found, str(len(one.packages)))
 
 
 def _host(row: HostReport) -> tuple[str, ...]:

@@ -93,12 +93,15 @@ _INVENTORY: Final = fields(
     disk=(_DISK, "null"),
 )
 _CHECK: Final = fields("id string, host string, status string, evidence string, fix string?")
-_PROCESS: Final = fields("host string, run string, pid integer, command [string]")
+_PROCESS: Final = fields(
+    "host string, run string, pid integer, start integer, role string, rank integer?, gpu any, rss integer, "
+    "command [string]"
+)
 
 #: Command -> its `data`. A command whose options make it answer something else has a name for each answer.
 DATA: Final[dict[str, Notation]] = {
     "overview": HOSTS,
-    "status": HOSTS,
+    "status": {**HOSTS, "environments": by_host([_READY])},
     "runs": fields(runs=[_RUN]),
     "runs-show": by_host(fields("id string, state string?, record any, launch any, manifest any")),
     "runs-diff": fields(diff=[fields("name string, a any, b any")]),

@@ -10,11 +10,10 @@ import typer
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
 from fleet.cli.output import finish, table
-from fleet.cli.quantities import gib
 from fleet.cli.targets import AllOption, TargetArgument
 from fleet.control.processes import processes
 
-_HEADS = ("host", "run", "pid", "rank", "gpu", "memory GiB", "command")
+_HEADS = ("host", "run", "pid", "role", "rank", "gpu", "memory MiB", "command")
 
 
 def command(ctx: typer.Context, target: TargetArgument = None, everywhere: AllOption = False) -> None:
@@ -24,19 +23,10 @@ def command(ctx: typer.Context, target: TargetArgument = None, everywhere: AllOp
         report = processes(session, session.names(target, everything=everywhere or target is None))
     rows = [_cells(name, row) for name, found in report.rows.items() for row in found]
     data = {"processes": [{"host": name, **row} for name, found in report.rows.items() for row in found]}
-    finish(invocation, "ps", report, lambda: table(invocation, _HEADS, rows, right=_HEADS[2:6]), data=data)
+    finish(invocation, "ps", report, lambda: table(invocation, _HEADS, rows, right=("pid", *_HEADS[4:7])), data=data)
 
 
 def _cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
-    gpu = row.get("gpu")
-    rss = row.get("rss_bytes", row.get("rss"))
-    rank = row.get("rank")
-    return (
-        name,
-        str(row.get("run", "")),
-        str(row.get("pid", "")),
-        "" if rank is None else str(rank),
-        "" if gpu is None else str(gpu),
-        "" if rss is None else gib(int(rss)),
-        shlex.join(row["command"]),
-    )
+    numbers = ("" if row[field] is None else str(row[field]) for field in ("rank", "gpu"))
+    memory = f"{row['rss'] / (1 << 20):,.0f}"
+    return (name, row["run"], str(row["pid"]), row["role"], *numbers, memory, shlex.join(row["command"]))

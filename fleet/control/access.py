@@ -65,7 +65,8 @@ def sync_keys(session: Session, names: Sequence[str], given: Path | None, *, rem
         action = "remove" if remove else "add"
         cmd = Cmd.script("authorized-keys.sh", action, key.kind, key.blob, key.comment)
         result = session.transport(name, deadline).exec(cmd, deadline=deadline)
-        said = result.out.decode("utf-8", "replace").strip()
+        # Start-up files of the login's shell may print something before.
+        said = result.out.decode("utf-8", "replace").strip().rpartition("\n")[2]
         if result.rc == _BUSY:
             raise Busy(
                 f"authorized_keys of {name} is being changed by somebody else",

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from fleet.control.session import Session
 from fleet.errors import NotFound, Usage
+from fleet.remote.states import LIVE
 from fleet.ssh import Deadline
-from hydra.runs import LIVE
 
 #: Seconds to ask one host for its runs.
 LIMIT: Final = 60.0

@@ -115,27 +115,20 @@ def newest_unfinished(session: Session, name: str, reference: str | None, deadli
 
 
 def difference(one: Stored, two: Stored) -> dict[str, tuple[Any, Any]]:
-    """Dotted setting -> its value in each, where two runs differ: manifest, release, environment, hardware."""
-    left, right = _settings(one), _settings(two)
-    return {
-        name: (left.get(name), right.get(name))
-        for name in sorted(left.keys() | right.keys())
-        if left.get(name) != right.get(name)
-    }
+    """Dotted setting -> its value in each, where two runs differ: manifest, release, environment, hardware. A value
+    that one of them does not have reads `<absent>`.
+    """
+    # Imported late: it brings the schema of manifests with it.
+    from hydra.manifest import difference as differences
+
+    return differences(_settings(one), _settings(two))
 
 
 def _settings(stored: Stored) -> dict[str, Any]:
     record = {key: stored.record.get(key) for key in ("release", "environment", "profile", "hardware")}
     # The environment's package list would bury everything else; its id already differs when they do.
     record["environment"] = (record["environment"] or {}).get("id")
-    manifest = (stored.manifest or {}).get("manifest") or {}
-    return dict(_leaves(record, "")) | dict(_leaves(manifest, "manifest."))
-
-
-def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [leaf for key, held in value.items() for leaf in _leaves(held, f"{path}{key}.")]
-    return [(path.rstrip("."), value)]
+    return {**record, "manifest": (stored.manifest or {}).get("manifest") or {}}
 
 
 def _document(session: Session, found: Found, name: str, deadline: Deadline) -> dict[str, Any] | None:
@@ -169,7 +162,7 @@ def file_of(session: Session, found: Found, name: str, deadline: Deadline) -> by
         return None
     if not result.ok:
         raise _damaged(found, name, result.err.decode("utf-8", "replace").strip() or f"status {result.rc}")
-    return result.out
+    return (b"\n" + result.out).partition(b"\nbegin\n")[2]
 
 
 def _damaged(found: Found, name: str, why: str) -> RemoteFailed:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fleet.control.report import Report
 from fleet.control.session import Session
-from fleet.errors import FleetError
+from fleet.errors import FleetError, RemoteFailed
 from fleet.health import HostReport, failed, probe
-from fleet.ssh import Deadline
+from fleet.ssh import Cmd, Deadline
+
+if TYPE_CHECKING:
+    from fleet.environment import Ready
 
 #: Seconds for one host, a hung nvidia-smi included.
 LIMIT: Final = 30.0
@@ -64,3 +67,28 @@ def remember_gpus(session: Session, rows: Mapping[str, Sequence[str]]) -> None:
     """From now on, these are the GPUs that hosts should have."""
     merged = known_gpus(session) | {name: list(uuids) for name, uuids in rows.items()}
     session.workspace.cache.put(_KIND, _KEY, json.dumps(merged).encode())
+
+
+def environments(session: Session, name: str) -> Report[tuple[Ready, ...]]:
+    """The complete environments of a host, as they were recorded when they were built."""
+
+    def on_host(host: str, deadline: Deadline) -> tuple[Ready, ...]:
+        # Imported late: a look at many hosts needs nothing of environments.
+        from fleet.environment import Ready
+
+        cmd = Cmd.script("env-records.sh", session.instance(host).deploy_dir)
+        result = session.transport(host, deadline).exec(cmd, deadline=deadline)
+        answer = (b"\n" + result.out).partition(b"\nbegin\n")[2]
+        lines = answer.decode("utf-8", "replace").splitlines()
+        try:
+            return tuple(Ready.of(json.loads(line), "ready", 0.0) for line in lines)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RemoteFailed(
+                f"{host}: the record of an environment cannot be read: {error}",
+                why="something else than fleet wrote it, or a disk lost a part of it",
+                fix="build the environment anew",
+                example=f"fleet setup {host} --recreate",
+                host=host,
+            ) from error
+
+    return session.each([name], on_host, LIMIT, repeat=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, Literal
 
+from fleet.environment.answer import answer as said
 from fleet.environment.interpreter import OLDEST_TORCH, PROBE_SECONDS
 from fleet.errors import RemoteFailed
 from fleet.remote.env_probe import release, torch_problem
@@ -36,7 +37,7 @@ def check(transport: Transport, deploy_dir: str, environment_id: str, *, deadlin
     if result.rc == _ABSENT:
         missing = f"envs/{environment_id} is not there or not complete"
         return (Finding("environment", "fail", missing, f"{setup} builds it"),)
-    lines = result.out.decode("utf-8", "replace").splitlines()
+    lines = said(result.out).decode("utf-8", "replace").splitlines()
     if not result.ok or len(lines) < 2:
         raise RemoteFailed(
             f"{transport.name}: environment {environment_id} could not be asked (status {result.rc})",

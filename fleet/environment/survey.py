@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
+from fleet.environment.answer import answer
 from fleet.environment.identity import BUILDER
 from fleet.environment.interpreter import (
     OLDEST_PYTHON,
@@ -84,12 +85,12 @@ def look(transport: Transport, deploy_dir: str, request: Request, agent: str, de
             host=transport.name,
         )
     try:
-        return parse(result.out)
+        return parse(answer(result.out))
     except (ValueError, KeyError) as error:
         raise RemoteFailed(
-            f"{transport.name}: what it said about its environments cannot be understood: {error!r}",
-            why="a record there was damaged, or the login writes text of its own into every command",
-            fix="build the environment anew; if that says the same, see what `fleet run HOST -- true` prints",
+            f"{transport.name}: what it said about its environments cannot be understood ({error})",
+            why="a record there was damaged, or the login's shell ended before it ran what was asked",
+            fix="build the environment anew; if that says the same, see whether `fleet run HOST -- echo hello` answers",
             example=f"fleet setup {transport.name} --recreate",
             host=transport.name,
         ) from error

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fleet.errors import Usage
+from fleet.errors import DeadlinePassed, Unreachable, Usage
 from fleet.release.outcome import fields, refusal, release_or_none
 from fleet.release.script import activate_command, list_command
 from fleet.ssh import Deadline, Transport
@@ -59,7 +59,14 @@ def rollback(
             fix="take one from the list",
             example=f"fleet rollback {transport.name} --list",
         )
-    result = transport.exec(activate_command(deploy_dir, to or "", "", True, python), deadline=deadline)
+    try:
+        result = transport.exec(activate_command(deploy_dir, to or "", "", True, python), deadline=deadline)
+    except (Unreachable, DeadlinePassed) as error:
+        if to is None:
+            # The usual advice, to try again, would undo a rollback of which only the answer was lost.
+            error.fix = "see which release is current, then name the one that you want: the switch may have been made"
+            error.example = f"fleet rollback {transport.name} --list"
+        raise
     if not result.ok:
         doing = f"{transport.name} was not rolled back to " + ("its previous release" if to is None else to)
         raise refusal(result, transport.name, deploy_dir, doing)

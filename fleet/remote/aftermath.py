@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Callable, NamedTuple
 
@@ -12,14 +13,14 @@ from fleet.remote.classify import Ending
 from fleet.remote.conclusion import Verification
 from fleet.remote.events import final_record
 from fleet.remote.figures import last_step
-from fleet.remote.group import Order
+from fleet.remote.group import Group, Order
 from fleet.remote.processes import Process
 from fleet.remote.watch import RETRY, Given, Watch, say
 
 #: Seconds to wait for what the lead of a group decides after a failure.
 _ORDER_SECONDS = 30.0
-#: Seconds to wait for how the node of rank 0 ended.
-_VERDICT_SECONDS = 10.0
+#: Seconds in which the nodes of a group, each asked to stop, may learn that the run was completed just before.
+_AGREE_SECONDS = 2.0
 #: Seconds to try to write the last frames and the last state on a disk that refuses.
 _LOG_INSIST, _STATE_INSIST = 3.0, 300.0
 
@@ -31,6 +32,8 @@ class Following(NamedTuple):
     """How it ended, or how the whole group's attempt did."""
     wait: float | None
     """Seconds until the next attempt; None if there is none."""
+    lines: tuple[str, ...] = ()
+    """The last lines of the node that failed, if that was another one."""
 
 
 class Aftermath:
@@ -52,17 +55,22 @@ class Aftermath:
     def what_next(self, ending: Ending) -> Following:
         """Judge the end of an attempt. `start` hears of it if it still waits."""
         following = self._decided(ending)
-        facts = {"restart_in": following.wait, "lines": self._log.last_lines()}
+        facts = {"restart_in": following.wait, "lines": following.lines or self._log.last_lines()}
         self._given.reporter.tell("ended", {**following.ending._asdict(), **facts})
         return following
+
+    def cut_short(self, ending: Ending) -> Ending:
+        """The end of a run that was stopped while it waited for a restart: by its group, or by a user."""
+        order = self._watch.take_order()
+        return Ending("stopped", {**ending.exit, "kind": "requested"}) if order is None else _judged(ending, order)
 
     def _decided(self, ending: Ending) -> Following:
         step = last_step(self._files, self._state.attempt)
         say(f"attempt {self._state.attempt} ended: {ending.state} {ending.exit} at step {step}")
-        if ending.state == "completed" or self._watch.stopped_by_user:
-            return Following(self._agreed(ending), None)
         if self._given.group is not None:
-            return self._as_ordered(ending, step)
+            return self._together(self._given.group, ending, step)
+        if ending.state == "completed" or self._watch.stopped_by_user:
+            return Following(ending, None)
         decision = self._budget.decide(ending, step, time.monotonic())
         if decision.reason:
             say(f"no restart: {decision.reason}")
@@ -129,32 +137,30 @@ class Aftermath:
             self._given.group.close()
         return ending
 
-    def _agreed(self, ending: Ending) -> Ending:
-        """A good end as rank 0 has recorded it: a stop that was asked on another node looks completed here."""
-        group = self._given.group
-        if group is None or ending.state not in ("completed", "stopped"):
-            return ending
-        group.report_end(ending.state)
-        until = time.monotonic() + _VERDICT_SECONDS
-        while group.verdict() is None and self._given.launch.node_rank > 0 and time.monotonic() < until:
-            self._watch.turn()
-        state = group.verdict() or ending.state
-        return ending if state == ending.state else Ending(state, {**ending.exit, "kind": "requested"})
-
-    def _as_ordered(self, ending: Ending, step: int | None) -> Following:
-        """In a group the lead decides, for all nodes alike."""
-        group = self._given.group
-        if group is not None and self._watch.order is None:
-            report = {**ending._asdict(), "step": step, "lines": self._log.last_lines()}
-            group.report_failure(report)
+    def _together(self, group: Group, ending: Ending, step: int | None) -> Following:
+        """In a group, tell how the attempt ended here and wait for what follows from all of it."""
+        watch, well = self._watch, ending.state in ("completed", "stopped")
+        until = math.inf
+        if watch.stopped_by_user:
+            # It is over whatever the others say; after a good end they may know that it was completed.
+            until = time.monotonic() + (_AGREE_SECONDS if ending.code == 0 else 0.0)
+        if well and (ending.state == "completed" or not watch.ended_by_group):
+            group.report_end(ending.state)
+        elif not watch.ended_by_group:
+            group.report_failure({**ending._asdict(), "step": step, "lines": self._log.last_lines()})
             until = time.monotonic() + _ORDER_SECONDS
-            while self._watch.order is None and not self._watch.stopped_by_user and time.monotonic() < until:
-                self._watch.turn()
-        order = self._watch.take_order()
-        if order is None:
-            return Following(self._agreed(ending), None)
-        say(f"ordered to {order.action}: {order.reason}")
-        return Following(_judged(ending, order), order.wait if order.action == "restart" else None)
+        while watch.order is None and group.verdict() is None and time.monotonic() < until:
+            watch.turn()
+        verdict, order = group.verdict(), watch.take_order()
+        if verdict is not None and well:
+            return Following(_agreed(ending, verdict), None)
+        if order is None or watch.stopped_by_user:
+            return Following(ending, None)
+        again = order.action == "restart"
+        said = order.reason + (f"; starting again in {order.wait:.0f} s" if again else "")
+        say(said)
+        self._log.say(said)
+        return Following(_judged(ending, order), order.wait if again else None, order.lines)
 
     def _record_final(self, attempt: int, ending: Ending, search: Search | None) -> None:
         if final_record(self._files.events, attempt) is not None:
@@ -182,6 +188,13 @@ class Aftermath:
         until = time.monotonic() + seconds
         while not done() and time.monotonic() < until:
             self._watch.turn(RETRY)
+
+
+def _agreed(ending: Ending, state: str) -> Ending:
+    """A good end as rank 0 has recorded it: a stop that was asked on another node looks completed here."""
+    if state == ending.state:
+        return ending
+    return Ending(state, {**ending.exit, "kind": None if state == "completed" else "requested"})
 
 
 def _judged(ending: Ending, order: Order) -> Ending:

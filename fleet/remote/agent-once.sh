@@ -1,6 +1,8 @@
 # Run a command of the agent that is sent along, and leave nothing behind: $1 Python to use, $2 bytes of the agent, $3 its
 # SHA-256, $4 command. On stdin the agent, then the request. Status 78: no Python. Otherwise the agent's own.
 set -u
+# A greeting of the login's shell may lack its line end.
+echo
 for python in "$1" python3 /usr/bin/python3 /usr/local/bin/python3; do
     command -v "$python" >/dev/null 2>&1 && exec "$python" -I -S -c '
 import hashlib, runpy, sys, tempfile

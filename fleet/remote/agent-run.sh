@@ -7,6 +7,8 @@ case $1 in
 *) root=$1 ;;
 esac
 agent=$root/tools/$(printf '%.16s' "$3").pyz
+# A greeting of the login's shell may lack its line end.
+echo
 [ -d "$root" ] || exit 79
 [ -f "$agent" ] || exit 77
 for python in "$2" python3 /usr/bin/python3 /usr/local/bin/python3; do

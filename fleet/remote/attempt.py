@@ -74,6 +74,11 @@ class Attempt:
         """Whether both outputs have ended."""
         return not self._pipes
 
+    @property
+    def failing(self) -> bool:
+        """Whether a rank has failed while the launcher is still there."""
+        return not self.ended and self._workers is not None and bool(self._workers.failures)
+
     def note_ended(self, children: dict[int, int]) -> None:
         """Take note of collected children; the leader may be among them."""
         if self.leader is not None and self.leader.pid in children:
@@ -180,7 +185,8 @@ class Attempt:
         lines = self._log.last_lines()
         if not found:
             found += evidences.final_failure(self._files, attempt, self._first_rank)
-        if not found and launched:
+        if launched and all(failure.consequence for failure in found):
+            # The rank that failed first was collected before it was seen, but its launcher knows.
             summary = evidences.summary_failure(lines, self._first_rank)
             found += [] if summary is None else [summary]
         if not found and self.code is not None:

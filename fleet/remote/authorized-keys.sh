@@ -1,8 +1,10 @@
 # Add a public key to authorized_keys, or remove it: $1 add or remove, $2 type, $3 blob, $4 comment.
-# Prints added, present, removed or absent. Order, comments and options of other lines stay as they are; the file is
+# The last line is added, present, removed or absent. Order, comments and options of other lines stay as they are; the file is
 # replaced in one step, so a cut connection leaves the old one.
 set -u
 umask 077
+# A greeting of the login's shell may lack its line end.
+echo
 folder=$HOME/.ssh
 file=$folder/authorized_keys
 [ -d "$folder" ] || mkdir "$folder" || exit 1

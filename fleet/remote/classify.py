@@ -13,8 +13,6 @@ COMPLETED, INTERRUPTED, DEVICE_MEMORY, BUG = 0, 130, 5, 1
 HOPELESS = frozenset({2, 3, 4, 6, 10})
 #: Longest message that is kept of an exception, in characters.
 _MESSAGE = 4000
-#: What a rank says whose peer died first.
-_CONSEQUENCE = "PeerLost"
 _OUT_OF_MEMORY = ("DeviceMemoryError", "OutOfMemoryError")
 
 
@@ -77,12 +75,8 @@ def failed_to_start(error: OSError, program: str) -> Ending:
 
 def _culprit(evidence: Evidence) -> Failure | None:
     """The rank that failed first; ranks that only lost a peer, or were told to end, come after all others."""
-    causes = [failure for failure in evidence.failures if not _consequence(failure)]
+    causes = [failure for failure in evidence.failures if not failure.consequence]
     return next(iter(causes or evidence.failures), None)
-
-
-def _consequence(failure: Failure) -> bool:
-    return failure.exception == _CONSEQUENCE or failure.signal == signal.SIGTERM
 
 
 def _code(evidence: Evidence, first: Failure | None) -> int | None:

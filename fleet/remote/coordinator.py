@@ -62,8 +62,6 @@ class Coordinator:
     def take(self, node: int, said: Said, now: float) -> None:
         """The newest status of a node."""
         self.hear(node, now)
-        if (said.attempt, said.ready) != self._said.get(node, Said(0))[:2]:
-            self.version += 1
         self._said[node] = said
         if said.stop is not None:
             self._ask_stop(node, float(said.stop["grace"]), bool(said.stop["kill"]), now)
@@ -96,7 +94,6 @@ class Coordinator:
         return Told(
             attempt=self._attempt,
             step=self._step,
-            missing=self._missing(),
             halt=f"{self._culprit(suspect)} failed" if halted and suspect is not None else None,
             order=self._order,
             stop=stop and {"by": stop.by, "grace": max(0.0, stop.deadline - now), "kill": stop.kill},

@@ -1,6 +1,8 @@
 # Ask an environment whether it still works: $1 deploy_dir, $2 environment, then the probe's text and its arguments.
-# Writes the record of the environment and the probe's answer, one line each. Status 76: no such environment.
+# Writes the line `begin`, the record of the environment and the probe's answer, one line each. What comes before it is a
+# greeting of the login's shell. Status 76: no such environment.
 set -u
+printf '\nbegin\n'
 case $1 in
 "~") root=$HOME ;;
 "~/"*) root=$HOME/${1#"~/"} ;;

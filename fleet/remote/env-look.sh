@@ -3,8 +3,9 @@
 #   $1 deploy_dir   $2 release   $3 what is wanted, as one line   $4 `auto` or the path of an interpreter
 #   $5 oldest Python as MAJOR.MINOR   $6 oldest torch   $7 seconds for one interpreter   $8 the probe's text
 #   $9 `torch` or `plain`   then: `any` or `anew`, name of the agent, name of the pinned uv, files that pin packages
-# Status 76: no such release.
+# What comes before the line `begin` is a greeting of the login's shell. Status 76: no such release.
 set -u
+printf '\nbegin\n'
 case $1 in
 "~") root=$HOME ;;
 "~/"*) root=$HOME/${1#"~/"} ;;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import time
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from fleet.remote.atomic import read_json
 from fleet.remote.events import final_record
 from fleet.remote.places import RunFiles
 
+#: What a rank says whose peer died first.
+_PEER_LOST = "PeerLost"
 _KERNEL_LOG = "/dev/kmsg"
 _CRASH = re.compile(r"rank-([0-9]{1,9})\.json")
 _TRACEBACK_END = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*(?:Error|Exception|Interrupt|Exit))(?:: (.*))?")
@@ -28,6 +31,11 @@ class Failure(NamedTuple):
     signal: int | None = None
     exception: str | None = None
     message: str = ""
+
+    @property
+    def consequence(self) -> bool:
+        """Whether the rank only lost a peer, or was told to end, so that another one failed before it."""
+        return self.exception == _PEER_LOST or self.signal == signal.SIGTERM
 
 
 class Evidence(NamedTuple):

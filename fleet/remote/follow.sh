@@ -42,7 +42,7 @@ fi
 size=$(stat -c %s -- "$file" 2>/dev/null || wc -c <"$file") || absent 1
 offset=$(($3 - start))
 [ "$offset" -le "$size" ] || exit 68
-printf 'fleet-follow %d %d %s\n' "$start" "$size" "$next"
+printf '\nfleet-follow %d %d %s\n' "$start" "$size" "$next"
 [ "$4" -ge 0 ] || exit 0
 if [ "$next" != - ] || [ "$4" -eq 0 ]; then
     tail -c "+$((offset + 1))" -- "$file" || exit 1

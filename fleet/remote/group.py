@@ -79,7 +79,7 @@ class Group(Protocol):
         """How the run ended well, as the node of rank 0 knows it, once every node has ended; None before."""
 
     def halted(self) -> str | None:
-        """Why the attempt must end at once, because a rank of another node has failed; an order follows. None if not."""
+        """Why the attempt must end at once: a rank of another node has failed, and an order follows. None if not."""
 
     def asked_elsewhere(self) -> AskedElsewhere | None:
         """What a user asked of another node, once, and again when it has become more urgent; None if nothing."""

@@ -61,8 +61,6 @@ class Told(NamedTuple):
     """The newest attempt that may start, because every node was ready for it; 0 before the first."""
     step: int | None = None
     """The checkpoint that it starts from; None lets the trainer choose."""
-    missing: tuple[str, ...] = ()
-    """Names of the nodes that are not ready for the attempt that others are ready for."""
     halt: str | None = None
     """Why that attempt must end at once; what follows from it is told later, as an order."""
     order: dict[str, Any] | None = None
@@ -90,8 +88,9 @@ class Told(NamedTuple):
 def bounded(report: dict[str, Any]) -> dict[str, Any]:
     """A report of a failure that is short enough to be sent every second."""
     exit = dict(report["exit"])
-    if exit.get("culprit") is not None:
-        exit["culprit"] = {**exit["culprit"], "message": exit["culprit"]["message"][:_MESSAGE]}
+    if exit["culprit"] is not None:
+        texts = {name: text[:_MESSAGE] for name, text in exit["culprit"].items() if isinstance(text, str)}
+        exit["culprit"] = {**exit["culprit"], **texts}
     return {**report, "exit": exit, "lines": [line[:_LINE] for line in report["lines"][-_LINES:]]}
 
 

@@ -68,6 +68,10 @@ class Log:
         """Whether the trainer itself has written to an output in this attempt."""
         return stream in self._framers and self._framers[stream].heard
 
+    def say(self, text: str) -> None:
+        """Add a line of the supervisor's own."""
+        self._segments.say(text.encode("utf-8", "surrogatepass"))
+
     def end(self, state: str, exit: dict[str, Any] | None) -> None:
         """The attempt has ended; nothing follows in its segment."""
         for stream in self._framers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import threading
@@ -17,8 +16,8 @@ from fleet.remote.states import culprit_field, exit_field
 from fleet.remote.stopping import Stop
 from fleet.remote.wire import Refused, Wire, join
 
-#: Seconds between attempts to reach the lead, for one connection, and between looks at what is to be said.
-_PAUSE, _CONNECT, _LOOK = 0.2, 1.0, 0.05
+#: Seconds between attempts to reach the lead, and between looks at what is to be said.
+_PAUSE, _LOOK = 0.2, 0.05
 #: Part of the silence after which a connection is given up for another one: after a link was down, TCP waits for
 #: seconds before it tries again, and a connection that is made at that moment is faster.
 _STALE = 0.4
@@ -34,6 +33,8 @@ class Member:
         assert launch.group is not None
         self._group, self._run = launch.group, launch.run
         self._silence, self._patience = silence, patience
+        self._beat = silence / BEATS
+        """Seconds between heartbeats, for a connection to be made, and for its handshake."""
         self._lead = Lead(launch, silence=silence, patience=patience) if self._group.node_rank == 0 else None
         self._guard = threading.Lock()
         self._said, self._said_version = Said(0), 0
@@ -124,10 +125,11 @@ class Member:
                 self._over = order["action"] == "stop"
                 told = {name: order[name] for name in ("action", "reason", "wait", "state", "exit")}
                 return Order(**told, lines=tuple(order["lines"]))
-            kind, reason = self._lost(time.monotonic())
-            if not reason:
+            lost = self._lost(time.monotonic())
+            if lost is None:
                 return None
             self._over = True
+            kind, reason = lost
             culprit = culprit_field(0, exception=kind, message=reason)
             return Order("stop", reason, 0.0, "failed", exit_field(kind=kind, culprit=culprit, retry=True))
 
@@ -137,7 +139,7 @@ class Member:
             self._over = True
             self._say(self._said._replace(left=True))
         self._closed.set()
-        self._thread.join(_GOODBYE + _CONNECT)
+        self._thread.join(_GOODBYE + 2 * self._beat)
         if self._lead is not None:
             self._lead.close()
 
@@ -146,18 +148,18 @@ class Member:
         self._said = said
         self._said_version += 1
 
-    def _lost(self, now: float) -> tuple[str, str]:
-        """Kind and reason, if the lead is gone before the end of the run is known; two empty texts if it is not."""
+    def _lost(self, now: float) -> tuple[str, str] | None:
+        """Kind and reason, if the lead is gone before the end of the run is known."""
         lead = f"the lead on {self._group.nodes[0].name}"
         if self._over:
-            return "", ""
+            return None
         if self._told.closing:
-            return "LeadLost", f"{lead} ended"
-        if self._heard is None:
-            late = self._said.ready and now - self._ready_at > self._patience
-            return ("NotReady", f"{lead} did not answer within {self._patience:.0f} s: {self._last_error}") if late else ("", "")
-        silent = now - self._heard > self._silence
-        return ("LeadLost", f"{lead} was silent for {self._silence:.0f} s: {self._last_error}") if silent else ("", "")
+            return "LeadLost", f"{lead} has ended"
+        if self._heard is None and self._said.ready and now - self._ready_at > self._patience:
+            return "NotReady", f"{lead} did not answer within {self._patience:.0f} s: {self._last_error}"
+        if self._heard is not None and now - self._heard > self._silence:
+            return "LeadLost", f"{lead} was silent for {self._silence:.0f} s: {self._last_error}"
+        return None
 
     def _keep_in_touch(self) -> None:
         while not self._closed.is_set():
@@ -176,12 +178,12 @@ class Member:
         address = (self._group.nodes[0].address, self._group.lead_port)
         source = (self._group.nodes[self._group.node_rank].address, 0)
         try:
-            connection = socket.create_connection(address, timeout=_CONNECT, source_address=source)
+            connection = socket.create_connection(address, timeout=self._beat, source_address=source)
         except OSError as error:
             self._last_error = f"{address[0]} port {address[1]}: {error.strerror or error}"
             return None
         try:
-            return join(connection, self._group.token, self._run, self._group.node_rank, 2 * _CONNECT)
+            return join(connection, self._group.token, self._run, self._group.node_rank, self._beat)
         except (OSError, Refused) as error:
             self._last_error = str(error)
             connection.close()
@@ -197,7 +199,7 @@ class Member:
             # No heartbeat for a supervisor whose loop stands still.
             beats = now >= beat_at and now - self._alive_at < self._silence
             if beats or self._said_version != said:
-                said, beat_at = self._said_version, now + self._silence / BEATS
+                said, beat_at = self._said_version, now + self._beat
                 wire.send(self._status(now))
             wire.flush()
             if select.select([wire.connection], [], [], _LOOK)[0]:
@@ -212,10 +214,9 @@ class Member:
         wire.send(self._status(time.monotonic()))
         wire.finish()
         until = time.monotonic() + _GOODBYE
-        while time.monotonic() < until and select.select([wire.connection], [], [], _LOOK)[0]:
-            with contextlib.suppress(Malformed):
-                if wire.receive() is None:
-                    return
+        while time.monotonic() < until:
+            if select.select([wire.connection], [], [], _LOOK)[0] and wire.receive() is None:
+                return
 
     def _take(self, wire: Wire) -> None:
         messages = wire.receive()

@@ -199,7 +199,14 @@ def _write_records(order: Order, control_group: RunGroup | None) -> None:
     )
     write_json(files.launch, told, mode=0o600)
     if launch.record or not os.path.exists(files.record):
-        write_json(files.record, {"run": launch.run, "name": launch.name, "argv": list(launch.argv), **launch.record})
+        record = {"run": launch.run, "name": launch.name, "argv": list(launch.argv), **launch.record}
+        write_json(files.record, {**record, "source": _source(order.pinned.release)})
+
+
+def _source(release: str) -> dict[str, Any]:
+    """Which commit the code of a release is, and the digest of what differs from it."""
+    known = read_json(os.path.join(release, ".fleet", "release.json")) or {}
+    return {name: known.get(name) for name in ("digest", "commit", "dirty", "patch", "untracked")}
 
 
 def _refuse_leftovers(order: Order) -> None:

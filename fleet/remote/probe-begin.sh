@@ -90,7 +90,7 @@ disk_facts() {
     }
 }
 
-echo "fleet-probe 1"
+printf '\nfleet-probe 1\n'
 read_uptime
 echo "=uptime $up"
 date '+=now %s'

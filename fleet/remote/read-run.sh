@@ -1,4 +1,5 @@
 # Print one file of a run: $1 deploy_dir, $2 run id, $3 file name. Status 66: it is not there.
+# What comes before the line `begin` is a greeting of the login's shell.
 set -u
 case $1 in
 "~") root=$HOME ;;
@@ -7,4 +8,5 @@ case $1 in
 esac
 file=$root/runs/$2/$3
 [ -f "$file" ] || exit 66
+printf '\nbegin\n'
 exec cat -- "$file"

@@ -7,7 +7,7 @@ LC_ALL=C
 export LC_ALL
 python=python3
 # What a login script prints comes before this line.
-printf 'begin\n'
+printf '\nbegin\n'
 
 fail() {
     status=$1

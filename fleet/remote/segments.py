@@ -96,6 +96,10 @@ class Segments:
         if self._size >= SEGMENT_BYTES and not self.blocked:
             self._turn()
 
+    def say(self, text: bytes) -> None:
+        """Add a line of the supervisor's own."""
+        self.append(self._frame(WHOLE, text))
+
     def end(self, text: bytes) -> None:
         """Add the frame that ends an attempt, and put the log on the disk."""
         self.append(self._frame(END, text))

@@ -14,12 +14,12 @@ from fleet.remote.attempt import Attempt
 from fleet.remote.classify import Ending, classify, failed_to_start
 from fleet.remote.events import last_beginning
 from fleet.remote.frames import ERR, OUT
-from fleet.remote.group import Go, NotReady
+from fleet.remote.group import Go
 from fleet.remote.launch import RUN_DIR
 from fleet.remote.loop import TICK
 from fleet.remote.processes import Process, Snapshot
 from fleet.remote.reporter import SETTLE
-from fleet.remote.states import culprit_field, exit_field, start_field
+from fleet.remote.states import exit_field, start_field
 from fleet.remote.surroundings import child_environment
 from fleet.remote.sweep import sweep
 from fleet.remote.watch import Given, Watch, say
@@ -55,24 +55,27 @@ class Supervisor:
                 return self._after.finish(following.ending, self._survivors)
             step = self._after.back_off(following.ending, following.wait)
             if self._watch.stop is not None:
-                return self._after.finish(_stopped_while_waiting(following.ending), self._survivors)
+                return self._after.finish(self._after.cut_short(following.ending), self._survivors)
 
     def _gather(self) -> Go | Ending:
         """Wait until all nodes of a group are ready; a run on one host always is."""
         group = self._given.group
         if group is None:
             return Go(None)
-        group.ready(self._state.attempt, self._after.newest_step())
+        newest = self._after.newest_step()
+        prescribed = self._prescribed_step()
+        group.ready(self._state.attempt, newest if prescribed is None else prescribed)
         while self._watch.stop is None:
             self._watch.turn()
-            try:
-                go = group.wait_start()
-            except NotReady as error:
-                culprit = culprit_field(0, node=self._launch.node_rank, exception="NotReady", message=str(error))
-                return Ending("failed", exit_field(kind="NotReady", culprit=culprit))
+            go = group.wait_start()
             if go is not None:
                 return go
         return Ending("stopped", exit_field(kind="requested"))
+
+    def _prescribed_step(self) -> int | None:
+        """The step that a resume was told to continue from; None if it takes the newest."""
+        steps = [word.partition("@")[2] for word in self._argv(None) if word.partition("@")[0] == RUN_DIR]
+        return next((int(step) for step in steps if step), None)
 
     def _one_attempt(self, step: int | None) -> Ending:
         """Start the trainer, and stay with it until nothing of it is left."""
@@ -164,7 +167,3 @@ class Supervisor:
         )
         if killed:
             say(f"killed {killed} processes; {len(self._survivors)} survive")
-
-
-def _stopped_while_waiting(ending: Ending) -> Ending:
-    return Ending("stopped", {**ending.exit, "kind": "requested"})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fleet.remote.attempt import Attempt
 from fleet.remote.cgroups import RunGroup
+from fleet.remote.classify import classify
 from fleet.remote.group import Group, Order
 from fleet.remote.launch import Launch
 from fleet.remote.logs import Log
@@ -60,6 +61,8 @@ class Watch:
         """The attempt whose processes are collected and looked at."""
         self.order: Order | None = None
         """What the group's lead ordered and nobody has carried out yet."""
+        self._told_of: Attempt | None = None
+        """The attempt of which the group knows that a rank has failed."""
         for listener in given.reservation.sockets:
             self.loop.watch(listener, functools.partial(given.reservation.answer, listener))
 
@@ -92,6 +95,11 @@ class Watch:
         except OSError as error:
             say(f"control/stop.json could not be written: {error}")
 
+    @property
+    def ended_by_group(self) -> bool:
+        """Whether the group, not a user, wants the attempt to end."""
+        return self._order_stop is not None
+
     def take_order(self) -> Order | None:
         """The group's order, to be carried out by the caller; the stop that it meant is over."""
         order, self.order, self._order_stop = self.order, None, None
@@ -116,16 +124,35 @@ class Watch:
             say(f"a request to stop could not be taken: {error}")
         if self.loop.terminate and self._stops.stop is None:
             self._stops.ask("SIGTERM to the supervisor", grace)
-        group = self._given.group
-        if group is None:
-            return
+        if self._given.group is not None:
+            self._listen_to(self._given.group)
+
+    def _listen_to(self, group: Group) -> None:
+        """Tell the group of stops and failures here, and take in what comes from elsewhere."""
         group.beat()
+        if self._stops.stop is not None:
+            group.report_stop(self._stops.stop)
+        asked = group.asked_elsewhere()
+        if asked is not None:
+            self._stops.ask(f"fleet stop on {asked.by}", asked.grace, kill=asked.kill)
+        attempt = self.attempt
+        if attempt is not None and attempt.failing and attempt is not self._told_of and self.stop is None:
+            self._told_of = attempt
+            ending = classify(attempt.evidence(False, self._given.state.attempt))
+            group.report_failing({**ending._asdict(), "step": None, "lines": []})
         order = group.orders()
         if order is not None:
             self.order = order
-            # A peer is gone, so no step can end and nothing can be saved; what waits for the peer would wait for ever.
-            until = time.monotonic() + min(grace, ORDERED_GRACE)
-            self._order_stop = Stop(order.reason, time.time_ns(), until, kill=False)
+            self._end_attempt(order.reason)
+        halted = None if attempt is None else group.halted()
+        if halted is not None:
+            self._end_attempt(halted)
+
+    def _end_attempt(self, reason: str) -> None:
+        """A peer is gone, so no step can end and nothing can be saved; what waits for the peer would wait for ever."""
+        if self._order_stop is None:
+            until = time.monotonic() + min(self._given.launch.grace, ORDERED_GRACE)
+            self._order_stop = Stop(reason, time.time_ns(), until, kill=False)
 
 
 def say(text: str) -> None:

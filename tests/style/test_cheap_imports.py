@@ -16,6 +16,12 @@ CASES = [
     ("hydra.runs", (*HEAVY, "numpy", "hydra.manifest", "hydra.training")),
     ("hydra.manifest", (*HEAVY, "hydra.training", "hydra.model.framework.block")),
     ("hydra.cli", HEAVY),
+    ("fleet", (*HEAVY, "fabric", "numpy", "pydantic", "typer", "rich", "yaml", "fleet.cli", "fleet.ssh")),
+    ("fleet.cli", (*HEAVY, "fabric", "numpy", "pydantic", "rich", "yaml", "fleet.control.session", "fleet.ssh")),
+    ("fleet.ssh", (*HEAVY, "fabric", "numpy", "pydantic", "typer", "rich", "yaml")),
+    ("fleet.control", (*HEAVY, "fabric", "numpy", "pydantic", "typer", "rich", "yaml", "fleet.control.session")),
+    ("fleet.control.deploying", (*HEAVY, "fabric", "numpy", "pydantic", "typer", "rich", "yaml")),
+    ("fleet.control.status", (*HEAVY, "fabric", "numpy", "pydantic", "typer", "rich", "yaml")),
 ]
 
 

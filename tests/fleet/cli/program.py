@@ -1,8 +1,8 @@
 """The trainer of the project that these tests deploy: hydra's contract with its supervisor, without torch.
 
-It takes the real trainer's arguments. `--set notes="..."` says how it behaves: `pause=SECONDS` between steps, `die=CODE`
-at once with `say=TEXT` on stderr, `fail=CODE` at the end, `mute` says nothing, `deaf` ignores TERM, `torn` damages its
-last checkpoint, `show=NAME` prints an environment variable.
+It takes the real trainer's arguments. `--set notes="..."` says how it behaves: `pause=SECONDS` between steps,
+`die=CODE` at once with `say=TEXT` on stderr, `fail=CODE` at the end, `mute` says nothing, `deaf` ignores TERM, `torn`
+damages its last checkpoint, `show=NAME` prints an environment variable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ if "--resume" in sys.argv:
     sets = {**json.load(open(path("kept.json"))), **sets}
 json.dump(sets, open(path("kept.json"), "w"))
 notes = dict((word.partition("=")[::2]) for word in sets.get("notes", "").strip('"').split())
-steps, every, pause = int(sets["training.steps"]), int(sets.get("checkpoint.every", 10)), float(notes.get("pause", 0.01))
+steps, every = int(sets["training.steps"]), int(sets.get("checkpoint.every", 10))
+pause = float(notes.get("pause", 0.01))
 signal.signal(signal.SIGTERM, signal.SIG_IGN if "deaf" in notes else lambda *_: asked.append("TERM"))
 step = resumed_from()
 if "die" in notes:

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fleet.remote.states import LIVE
 from tests.farm.hosts import FarmHost
 from tests.farm.keys import Key
-from tests.farm.processes import carrying
 from tests.farm.proxy import Proxy
 from tests.farm.sshd import Farm
 from tests.fleet.cli.program import MANIFEST, TRAINER
@@ -117,7 +117,7 @@ class Site:
         deadline = time.monotonic() + seconds
         while True:
             state = json.loads((self.run(run) / "state.json").read_text())
-            if state["state"] not in ("starting", "running", "stopping", "backoff"):
+            if state["state"] not in LIVE:
                 return state
             assert time.monotonic() < deadline, state
             time.sleep(0.02)
@@ -128,11 +128,16 @@ class Site:
         return len(metrics.read_text().splitlines()) if metrics.exists() else 0
 
     def end_runs(self) -> None:
-        """Stop whatever runs are alive on these hosts."""
-        homes = {process.environ().get("HOME") for process in carrying({"FLEET_RUN_ID": None})}
+        """Stop whatever runs are alive, also those that wait for another attempt, and remove all but the two that every
+        test may look at.
+        """
         for host in self.farm.hosts:
-            if str(host.home) in homes:
+            states = (json.loads(path.read_text())["state"] for path in host.home.glob("fleet/*/runs/*/state.json"))
+            if any(state in LIVE for state in states):
                 self.fleet("stop", host.name, "--all-runs", "--kill", "--yes", expect=None)
+            for place in host.home.glob("fleet/*/runs/*"):
+                if self.failed and place.name not in (self.done, self.failed):
+                    shutil.rmtree(place)
 
     def remove(self, run: str) -> None:
         """Remove a run of h0."""

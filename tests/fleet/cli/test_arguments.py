@@ -153,6 +153,25 @@ def test_the_file_is_found_above_the_working_folder(site: Site, tmp_path) -> Non
     assert lost.returncode == 2 and "fleet config example" in lost.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("fleet dep", {"deploy"}),
+        ("fleet deploy h", {"h0", "h1", "h2", "h3", "hung"}),
+        ("fleet deploy h0,pa", {"h0,pair"}),
+        ("fleet logs h0 --fol", {"--follow"}),
+        ("fleet config sc", {"schema"}),
+        ("fleet runs --show no-such-run", set()),
+    ],
+)
+def test_the_shell_completes_names_and_options(site: Site, typed: str, offered: set[str]) -> None:
+    count = str(len(typed.split()) - 1)
+    variables = {"_FLEET_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": count, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-m", "fleet.cli"]
+    done = subprocess.run(argv, cwd=site.root, env={**os.environ, **variables}, capture_output=True, text=True)
+    assert set(done.stdout.split()) == offered, done
+
+
 def test_options_are_moved_and_the_rest_is_left() -> None:
     assert split(["deploy", "a", "-qv", "--config=x", "--jobs", "3", "--all", "--", "--json", "--"]) == (
         ["-qv", "--config=x", "--jobs", "3", "deploy", "a", "--all"],

@@ -73,7 +73,7 @@ def test_prune_lists_before_it_asks(site: Site, old_release: Path) -> None:
     code, shown = typed(site, b"n\n", "prune", "h0", "--keep", "1")
     assert code == 2 and f"release {old_release.name}" in shown and old_release.is_dir()
     done = site.fleet("prune", "h0", "--keep", "1", "--yes", "--json")
-    assert [item["name"] for item in done.data["h0"]["items"] if item["kind"] == "release"] == [old_release.name]
+    assert old_release.name in [item["name"] for item in done.data["h0"]["items"] if item["kind"] == "release"]
     assert not old_release.exists()
     # With nothing to remove nothing is asked.
     assert "nothing to remove" in site.fleet("prune", "h0", "--keep", "1").out

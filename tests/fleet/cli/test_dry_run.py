@@ -69,7 +69,13 @@ def changed(built: Site) -> Iterator[None]:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_nothing_is_changed_anywhere(built: Site, live: str, changed: None, command: list[str]) -> None:
     [current] = (built.deploy_dir / "hosts").glob("*/current")
-    words = {"release": current.resolve().name, "live": live, "failed": built.failed, "done": built.done, "root": built.root}
+    words = {
+        "release": current.resolve().name,
+        "live": live,
+        "failed": built.failed,
+        "done": built.done,
+        "root": built.root,
+    }
     places = [built.root, *(host.home for host in built.farm.hosts)]
     before = [snapshot(place) for place in places]
     end = command.index("--") if "--" in command else len(command)

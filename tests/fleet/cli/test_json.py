@@ -96,6 +96,8 @@ def put_json(argv: list[str]) -> list[str]:
 def test_starting_resuming_and_stopping(site: Site) -> None:
     started = checked(site.start("h0", "json", "pause=0.02", steps=100000), "train").data["h0"]
     assert {row["name"]: row["from"] for row in started["settings"]}["training.steps"] == "command line"
+    assert checked(site.fleet("ps", "h0", "--json"), "ps").data["processes"]
+    assert checked(site.fleet("status", "h0", "--json"), "status").data["hosts"][0]["runs"]
     [stopped] = checked(site.fleet("stop", "h0", "--json"), "stop").data["h0"]
     resumed = checked(site.fleet("resume", "h0", "--json"), "resume").data["h0"]
     assert (resumed["run"], resumed["attempt"]) == (started["run"], 2)

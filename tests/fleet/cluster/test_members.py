@@ -1,72 +1,22 @@
-"""Supervisors of one run among themselves: start together, one culprit, one decision, and nobody else gets in."""
+"""Members of one run among themselves, over real connections: start together, one order, one end, and lost peers."""
 
 from __future__ import annotations
 
-import json
-import socket
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import pytest
 
-from fleet.remote.group import NotReady
-from fleet.remote.launch import Launch
-from fleet.remote.lead import Lead
 from fleet.remote.member import Member
-from fleet.remote.states import culprit_field, exit_field
-from fleet.remote.wire import Refused, join, welcome
+from fleet.remote.stopping import Stop
+from tests.farm.proxy import Proxy
+from tests.fleet.cluster.launches import failure
 
-TOKEN = "5e" * 32
-
-
-def launch(node: int, port: int, *, nodes: int = 3, token: str = TOKEN, restarts: int = 3) -> Launch:
-    return Launch.parse(
-        {
-            "schema": 1,
-            "run": "pair-20260131-235959-k3qz",
-            "name": "pair",
-            "deploy_dir": "~/fleet/x",
-            "release": None,
-            "environment": None,
-            "python": "/usr/bin/python3",
-            "argv": ["trainer.py"],
-            "resume_argv": ["trainer.py", "--resume", "{run_dir}"],
-            "max_restarts": restarts,
-            "waits": [0.1],
-            "group": {
-                "node_rank": node,
-                "nodes": [{"name": f"h{rank}", "address": f"127.0.9.{rank + 1}"} for rank in range(nodes)],
-                "master_address": "127.0.9.1",
-                "master_port": 29500,
-                "lead_port": port,
-                "token": token,
-                "interface": None,
-            },
-        }
-    )
+T = TypeVar("T")
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.9.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
-@pytest.fixture
-def member(port: int) -> Iterator[Callable[..., Member]]:
-    made: list[Member] = []
-
-    def make(node: int, *, silence: float = 1.0, patience: float = 10.0, **fields: object) -> Member:
-        made.append(Member(launch(node, port, **fields), silence=silence, patience=patience))
-        return made[-1]
-
-    yield make
-    for one in reversed(made):
-        one.close()
-
-
-def until(members: list[Member], look: Callable[[], object], seconds: float = 10.0) -> object:
+def until(members: Sequence[Member], look: Callable[[], T | None], seconds: float = 10.0) -> T:
     """What `look` gives once it gives something, while the supervisors' loops turn."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -78,159 +28,178 @@ def until(members: list[Member], look: Callable[[], object], seconds: float = 10
     raise AssertionError("it did not happen")
 
 
-def failure(
-    code: int = 5, *, rank: int = 1, node: int = 1, step: int = 4, retry: bool = True, kind: str = "DeviceMemoryError"
-) -> dict:
-    culprit = culprit_field(rank, node=node, exception=kind, message="it failed")
-    return {"state": "failed", "exit": exit_field(code, culprit=culprit, retry=retry), "step": step, "lines": []}
+def passes(members: Sequence[Member], seconds: float) -> list[object]:
+    """The orders that come while so much time passes."""
+    end, found = time.monotonic() + seconds, []
+    until(members, lambda: [found.append(one.orders()) for one in members] and time.monotonic() > end or None)
+    return [order for order in found if order is not None]
 
 
-def started(
-    members: list[Member], attempt: int = 1, steps: tuple[int | None, ...] = (None, None, None)
-) -> list[object]:
-    for one, step in zip(members, steps, strict=True):
-        one.ready(attempt, step)
-    return [until(members, one.wait_start) for one in members]
+def started(members: Sequence[Member], attempt: int = 1, *steps: int | None) -> list[int | None]:
+    """Let an attempt start; the steps that it starts from."""
+    for node, one in enumerate(members):
+        one.ready(attempt, steps[node] if steps else None)
+    return [until(members, one.wait_start).step for one in members]
 
 
-def test_nobody_starts_before_all_are_ready(member):
+def test_all_start_when_the_last_one_is_ready(member: Callable[..., Member]) -> None:
     first, second = member(0), member(1)
     first.ready(1, 40)
     second.ready(1, 30)
-    until([first, second], lambda: None if second._missing != ["h2"] else True)
-    assert first.wait_start() is None
+    assert not passes([first, second], 0.3) and first.wait_start() is None
     third = member(2)
     third.ready(1, None)
-    assert [until([first, second, third], one.wait_start).step for one in (first, second, third)] == [30, 30, 30]
+    assert [until([first, second, third], one.wait_start).step for one in (first, second, third)] == [30] * 3
 
 
-def test_a_missing_node_is_named(member):
-    first, second = member(0, patience=1.5), member(1, patience=1.5)
-    first.ready(1, None)
-    second.ready(1, None)
-
-    def refused() -> str | None:
-        try:
-            second.wait_start()
-        except NotReady as error:
-            return str(error)
-        return None
-
-    assert "h2" in until([first, second], refused)
+def test_a_missing_node_is_named_to_those_that_came(member: Callable[..., Member]) -> None:
+    came = [member(node, patience=0.5) for node in range(2)]
+    for one in came:
+        one.ready(1, None)
+    orders = [until(came, one.orders) for one in came]
+    assert all("missing: h2" in order.reason and order.exit["culprit"]["node"] == 2 for order in orders)
 
 
-def test_the_first_failure_to_arrive_is_the_culprit_and_all_restart_together(member):
+def test_without_a_lead_a_node_gives_up_by_itself(member: Callable[..., Member]) -> None:
+    alone = member(1, patience=0.5)
+    alone.ready(1, None)
+    order = until([alone], alone.orders)
+    assert (order.action, order.exit["kind"]) == ("stop", "NotReady") and "Connection refused" in order.reason
+
+
+def test_a_failure_restarts_all_and_the_next_attempt_knows_nothing_of_it(member: Callable[..., Member]) -> None:
     members = [member(node) for node in range(3)]
     started(members)
-    members[1].report_failure(failure(rank=3, node=1))
+    members[1].report_failing(failure())
+    assert until(members, members[0].halted) == "rank 1 on h1 failed" and members[1].halted() is None
+    members[1].report_failure(failure())
     orders = [until(members, one.orders) for one in members]
-    members[2].report_failure(failure(rank=5, node=2))
-    assert {order.action for order in orders} == {"restart"}
-    assert {order.exit["culprit"]["rank"] for order in orders} == {3}
-    assert all("rank 3 on h1" in order.reason for order in orders)
-    assert started(members, 2, (8, None, None))[1].step == 8
-    time.sleep(0.3)
-    assert [one.orders() for one in members] == [None, None, None], (
-        "a late report of the attempt before changes nothing"
-    )
+    assert {(order.action, order.state, order.lines) for order in orders} == {("restart", "failed", ("a last line",))}
+    assert members[0].halted() is None
+    assert started(members, 2, 8, None, None) == [8] * 3
+    members[2].report_failure(failure(rank=2, node=2))
+    assert {until(members, one.orders).exit["culprit"]["rank"] for one in members} == {2}
 
 
-def test_who_only_lost_a_peer_is_not_the_culprit(member):
+def test_a_report_of_any_length_arrives(member: Callable[..., Member]) -> None:
+    members = [member(node, nodes=2) for node in range(2)]
+    started(members)
+    report = failure()
+    report["lines"] = ["\\x1b" * 20_000] * 20
+    report["exit"]["culprit"]["message"] = "m" * 1_000_000
+    members[1].report_failure(report)
+    assert len(until(members, members[0].orders).lines) == 20
+
+
+@pytest.mark.parametrize("asked", [0, 2])
+def test_a_stop_of_one_node_reaches_all(member: Callable[..., Member], asked: int) -> None:
     members = [member(node) for node in range(3)]
     started(members)
-    members[0].report_failure(failure(7, rank=0, node=0, kind="PeerLost"))
-    members[1].report_failure(failure(rank=3, node=1))
-    assert until(members, members[2].orders).exit["culprit"]["rank"] == 3
-    started(members, 2)
-    members[0].report_failure(failure(7, rank=0, node=0, kind="PeerLost"))
-    assert until(members, members[2].orders).exit["culprit"]["rank"] == 0, "nobody had a better reason"
+    members[asked].report_stop(Stop("fleet stop", 0, time.monotonic() + 30, kill=False))
+    others = [one for node, one in enumerate(members) if node != asked]
+    stops = [until(members, one.asked_elsewhere) for one in others]
+    assert {stop.by for stop in stops} == {f"h{asked}"} and all(28 < stop.grace <= 30 for stop in stops)
+    assert not passes(members, 0.5) and others[0].asked_elsewhere() is None, "once"
+    members[asked].report_stop(Stop("fleet stop", 0, time.monotonic() + 30, kill=True))
+    assert until(members, others[0].asked_elsewhere).kill
 
 
-def test_a_failure_that_cannot_be_helped_stops_all(member):
+def test_the_end_is_told_to_all_even_if_the_lead_ends_at_once(member: Callable[..., Member]) -> None:
     members = [member(node) for node in range(3)]
     started(members)
-    members[2].report_failure(failure(2, node=2, retry=False))
-    orders = [until(members, one.orders) for one in members]
-    assert {(order.action, order.state) for order in orders} == {("stop", "failed")}
+    for one in members:
+        one.report_end("completed" if one is not members[0] else "stopped")
+    assert until(members[:1], members[0].verdict) == "stopped"
+    members[0].close()
+    rest = members[1:]
+    assert [until(rest, one.verdict) for one in rest] == ["stopped"] * 2
+    assert not passes(rest, 1.5), "a lead that may go is not missed"
 
 
-def test_a_silent_node_stops_the_others(member):
+def test_a_lead_that_ends_before_the_run_is_missed_at_once(member: Callable[..., Member]) -> None:
+    members = [member(node, silence=5.0) for node in range(3)]
+    started(members)
+    members[0].close()
+    orders = [until(members[1:], one.orders, 2.0) for one in members[1:]]
+    assert {(order.action, order.reason) for order in orders} == {("stop", "h0 left the run")}
+
+
+def test_a_lead_that_ends_without_a_decision_is_missed_at_once(member: Callable[..., Member]) -> None:
+    members = [member(node, silence=5.0) for node in range(3)]
+    started(members)
+    members[0]._lead.close()
+    order = until(members, members[1].orders, 2.0)
+    assert (order.action, order.exit["kind"], order.reason) == ("stop", "LeadLost", "the lead on h0 has ended")
+
+
+def test_a_node_that_leaves_after_its_end_is_not_missed(member: Callable[..., Member]) -> None:
     members = [member(node) for node in range(3)]
     started(members)
-    rest = members[:2]
-    order = until(rest, rest[1].orders)
+    members[2].report_end("completed")
+    members[2].close()
+    assert not passes(members[:2], 1.6)
+
+
+def test_a_supervisor_that_hangs_is_missed(member: Callable[..., Member]) -> None:
+    members = [member(node) for node in range(3)]
+    started(members)
+    order = until(members[:2], members[1].orders)
     assert (order.action, order.exit["culprit"]["node"], order.exit["kind"]) == ("stop", 2, "NodeLost")
 
 
-def test_a_silent_lead_is_an_order_to_stop(member):
-    members = [member(node, silence=0.7) for node in range(3)]
-    started(members)
-    members[0]._lead._closed.set()
-    members[0]._lead._tell_all = lambda message: None
-    order = until(members[1:], members[1].orders)
-    assert (order.action, order.exit["kind"]) == ("stop", "LeadLost")
+@pytest.fixture
+def far(member: Callable[..., Member], addresses: list[str], port: int) -> Callable[[Proxy, float], list[Member]]:
+    """Two members, the second behind a proxy."""
+
+    def make(proxy: Proxy, silence: float) -> list[Member]:
+        members = [
+            member(0, nodes=2, silence=silence),
+            member(1, nodes=2, silence=silence, at=(proxy.address, proxy.port)),
+        ]
+        started(members)
+        return members
+
+    return make
 
 
-def test_a_node_that_ends_well_is_not_missed(member):
-    members = [member(node) for node in range(3)]
-    started(members)
-    members[2].close()
-    rest = members[:2]
-    end = time.monotonic() + 1.6
-    until(rest, lambda: True if time.monotonic() > end else None)
-    assert [one.orders() for one in rest] == [None, None]
+def test_connections_may_break_at_any_time(
+    far: Callable[[Proxy, float], list[Member]], addresses: list[str], port: int
+) -> None:
+    with Proxy(addresses[0], port) as proxy:
+        members = far(proxy, 5.0)
+        for _ in range(3):
+            proxy.reset_all()
+            assert not passes(members, 0.4)
+        members[1].report_failure(failure())
+        proxy.reset_all()
+        assert [until(members, one.orders).action for one in members] == ["restart"] * 2
+        proxy.reset_all()
+        assert not passes(members, 1.0), "an order is obeyed once, however often it is told"
+        proxy.close_all()
+        assert started(members, 2) == [None, None]
 
 
-def test_the_node_of_rank_0_says_how_the_run_ended(member):
-    members = [member(node) for node in range(3)]
-    started(members)
-    members[1].report_end("completed")
-    members[0].report_end("stopped")
-    assert [until(members, one.verdict) for one in members] == ["stopped"] * 3
-    assert [one.orders() for one in members] == [None] * 3
+def test_a_link_that_is_silent_for_a_while_is_replaced(
+    far: Callable[[Proxy, float], list[Member]], addresses: list[str], port: int
+) -> None:
+    with Proxy(addresses[0], port) as proxy:
+        members = far(proxy, 2.0)
+        proxy.hole(True)
+        assert not passes(members, 0.9)
+        before = proxy.connections
+        proxy.hole(False)
+        assert not passes(members, 2.5) and proxy.connections > before
 
 
-def test_an_order_reaches_a_node_that_was_cut_off_when_it_was_given(member):
-    members = [member(node, silence=5.0) for node in range(3)]
-    started(members)
-    lead = members[0]._lead
-    lead._wires[2].connection.shutdown(socket.SHUT_RDWR)
-    members[1].report_failure(failure())
-    assert until(members, members[2].orders).action == "restart"
-
-
-def test_who_does_not_know_the_token_gets_nothing(member, port):
-    member(0)
-    with socket.create_connection(("127.0.9.1", port)) as stranger:
-        stranger.settimeout(5)
-        with pytest.raises((Refused, OSError)):
-            join(stranger, "00" * 32, "pair-20260131-235959-k3qz", 1)
-    with socket.create_connection(("127.0.9.1", port)) as stranger:
-        stranger.settimeout(5)
-        greeting = json.loads(stranger.makefile("rb").readline())
-        assert set(greeting) == {"nonce"}, "the token itself is never sent"
-        stranger.sendall(b"\xff\n")
-        assert stranger.recv(100) == b""
-
-
-def test_a_changed_message_is_noticed():
-    with socket.create_server(("127.0.9.1", 0)) as listener, ThreadPoolExecutor() as threads:
-        there = socket.create_connection(listener.getsockname())
-        member = threads.submit(join, there, TOKEN, "r", 1)
-        lead = welcome(listener.accept()[0], TOKEN, "r", 2)
-        lead.send({"kind": "beat"})
-        assert member.result().receive() == [{"kind": "beat"}]
-        lead.connection.sendall(b"0" * 64 + b' {"kind":"failed"}\n')
-        with pytest.raises(Refused):
-            member.result().receive()
-        lead.close()
-        member.result().close()
-
-
-def test_the_lead_port_must_be_free(port):
-    lead = Lead(launch(0, port))
-    try:
-        with pytest.raises(OSError):
-            Lead(launch(0, port))
-    finally:
-        lead.close()
+def test_a_dead_link_ends_both_sides_with_the_reason(
+    far: Callable[[Proxy, float], list[Member]], addresses: list[str], port: int
+) -> None:
+    with Proxy(addresses[0], port) as proxy:
+        members = far(proxy, 1.0)
+        proxy.hole(True)
+        began = time.monotonic()
+        near, away = (until(members, one.orders) for one in members)
+        assert time.monotonic() - began < 2.0
+        assert near.exit["kind"] == "NodeLost" and "h1 was silent for 1 s" in near.reason
+        assert away.exit["kind"] == "LeadLost" and "the lead on h0 was silent for 1 s" in away.reason
+        assert away.exit["culprit"]["node"] == 0

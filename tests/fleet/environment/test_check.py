@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fleet.environment import Finding, check
 from fleet.environment.check import findings
-from fleet.ssh import Deadline
+from fleet.ssh import Cmd, Deadline
 from tests.fleet.environment.hosts import DEPLOY, Host
 from tests.fleet.environment.index import project
 from tests.fleet.environment.interpreters import make_interpreter
@@ -51,6 +52,23 @@ def test_an_environment_on_a_host(host: Host, tmp_path: Path) -> None:
     shutil.rmtree(host.root / "envs" / ready.environment)
     [gone] = look()
     assert (gone.status, ready.environment in gone.evidence) == ("fail", True)
+
+
+@pytest.mark.parametrize("greeting", [b"Welcome\n{}\nready\n", b"no line break", b"place\ta\tb\n" * 10_000])
+def test_a_login_that_greets(host: Host, greeting: bytes) -> None:
+    """Start-up files of a shell print into every command on many hosts."""
+
+    class Greeting(type(host.transport)):
+        def exec(self, cmd: Cmd, **options):
+            result = super().exec(cmd, **options)
+            return replace(result, out=greeting + result.out, err=greeting + result.err)
+
+    host.transport = Greeting(host.transport.home)
+    host.release(constraints_txt="beta==1.0\n", pyproject_toml=project("beta"))
+    ready = host.setup()
+    assert host.setup().environment == ready.environment
+    found = check(host.transport, DEPLOY, ready.environment, deadline=Deadline.after(30))
+    assert statuses(found)["torch"] == "ok"
 
 
 @pytest.mark.parametrize(

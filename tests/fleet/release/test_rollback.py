@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fleet.errors import NotFound, Unverified, Usage
+from fleet.errors import NotFound, Unreachable, Unverified, Usage
 from fleet.release import Tree, releases, rollback
-from tests.fleet.release.places import Host, needs_git, soon, write
+from fleet.ssh import Cmd, Result
+from tests.farm.cutting import lost
+from tests.fleet.release.places import Host, PlainTransport, needs_git, soon, write
 
 pytestmark = needs_git
 
@@ -29,6 +32,22 @@ def test_the_previous_release_is_the_default(host: Host, three: list[str]) -> No
     assert (done.release, done.previous) == (three[1], three[2])
     assert host.current() == three[1]
     assert rollback(host.transport, host.deploy_dir, deadline=soon()).release == three[2], "and back again"
+
+
+def test_an_answer_that_was_lost_is_not_to_be_asked_for_again_blindly(host: Host, three: list[str]) -> None:
+    class Losing(PlainTransport):
+        def exec(self, cmd: Cmd, **options: Any) -> Result:
+            super().exec(cmd, **options)
+            raise lost(self.name)
+
+    with pytest.raises(Unreachable) as caught:
+        rollback(Losing(host.home), host.deploy_dir, deadline=soon())
+    assert host.current() == three[1]
+    assert "--list" in caught.value.example
+    assert "may have been made" in caught.value.fix
+    with pytest.raises(Unreachable) as caught:
+        rollback(Losing(host.home), host.deploy_dir, to=three[2], deadline=soon())
+    assert "--list" not in caught.value.example
 
 
 def test_any_release_can_be_named_by_its_beginning(host: Host, three: list[str]) -> None:

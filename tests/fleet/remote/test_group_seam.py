@@ -19,7 +19,7 @@ from tests.fleet.remote.hosts import Host, wait_for
 #: A supervisor whose group speaks through files of one folder.
 PROGRAM = """
 import json, os, sys
-from fleet.remote.group import Go, NotReady, Order as GroupOrder
+from fleet.remote.group import AskedElsewhere, Go, Order as GroupOrder
 from fleet.remote.launch import Launch
 from fleet.remote.pinning import pin
 from fleet.remote.places import DeployDir
@@ -46,8 +46,6 @@ class FileGroup:
     def ready(self, attempt, step):
         put("ready-%d" % attempt, step)
     def wait_start(self):
-        if take("absent") is not None:
-            raise NotReady("h2 is missing")
         found = take("go")
         return None if found is None else Go(**found)
     def beat(self):
@@ -56,8 +54,17 @@ class FileGroup:
         put("end", state)
     def verdict(self):
         return take("verdict")
-    def report_failure(self, culprit):
-        put("failure", culprit)
+    def report_failing(self, report):
+        put("failing", report)
+    def report_failure(self, report):
+        put("failure", report)
+    def report_stop(self, stop):
+        put("stop", stop.by)
+    def halted(self):
+        return None
+    def asked_elsewhere(self):
+        found = take("asked")
+        return None if found is None else AskedElsewhere(**found)
     def orders(self):
         found = take("order")
         return None if found is None else GroupOrder(**found)
@@ -165,11 +172,49 @@ def test_an_order_to_restart_ends_a_healthy_attempt_gracefully(host: Host, super
 def test_absent_nodes_end_the_run_with_their_names(host: Host, supervised: Callable[..., Folder]) -> None:
     group = supervised("trainer.py")
     group.hear("ready-1")
-    group.say("order", action="stop", reason="nobody came")
-    group.say("absent")
+    culprit = {"rank": 2, "node": 2, "exception": "NotReady", "message": "h2 is missing"}
+    exit = {"code": None, "kind": "NotReady", "signal": None, "culprit": culprit, "retry": True}
+    group.say("order", action="stop", reason="h2 is missing", state="failed", exit=exit)
     state = host.wait_state("run-a")
-    assert state.state == "failed" and state.exit is not None and state.exit.culprit is not None
-    assert state.exit.culprit.message == "h2 is missing"
+    assert state.state == "failed" and state.exit is not None and state.exit.to_json() == exit
+    assert "h2 is missing" in host.frames("run-a")[-2].text
+
+
+def test_an_order_ends_a_node_that_waits_for_its_restart(host: Host, supervised: Callable[..., Folder]) -> None:
+    group = supervised("trainer.py")
+    group.say("go", step=None)
+    group.hear("ready-1")
+    host.wait_step("run-a", 3)
+    kill_leader(host)
+    group.hear("failure")
+    group.say("order", action="restart", reason="rank 0 of h1 failed", wait=60)
+    host.wait_state("run-a", "backoff")
+    exit = {"code": None, "kind": "NodeLost", "signal": None, "culprit": None, "retry": True}
+    group.say("order", action="stop", reason="h2 is gone", state="failed", exit=exit)
+    state = host.wait_state("run-a")
+    assert state.state == "failed" and state.exit is not None and state.exit.to_json() == exit
+
+
+def test_a_stop_asked_on_another_node_is_a_stop_here(host: Host, supervised: Callable[..., Folder]) -> None:
+    group = supervised("trainer.py", "--every", "1000000")
+    group.say("go", step=None)
+    group.hear("ready-1")
+    host.wait_step("run-a", 3)
+    group.say("asked", by="h2", grace=20.0, kill=False)
+    assert group.hear("end") == "stopped" and group.hear("stop") == "fleet stop on h2"
+    state = host.wait_state("run-a")
+    assert state.state == "stopped" and state.last_verified_checkpoint is not None
+
+
+def test_a_resume_from_a_step_is_not_overruled_by_a_newer_one(host: Host, supervised: Callable[..., Folder]) -> None:
+    host.start("run-a", "trainer.py", "--every", "5", "--steps", "20")
+    assert host.wait_state("run-a").state == "completed"
+    resume = ["trainer.py", "--resume", "{run_dir}@10", "--every", "5", "--steps", "30"]
+    group = supervised("trainer.py", resume=True, attempt=2, resume_argv=resume)
+    assert group.hear("ready-2") == 10, "the lead starts all from the step that is told here"
+    group.say("go", step=10)
+    assert wait_for(lambda: _resumes(host), "a resume") == [10]
+    host.stop("run-a")
 
 
 def test_a_user_can_stop_a_node_that_waits(host: Host, supervised: Callable[..., Folder]) -> None:
