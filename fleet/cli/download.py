@@ -37,7 +37,9 @@ def command(
     invocation: Invocation = ctx.obj
     options = DownloadOptions(run, to, tuple(include or ()), tuple(exclude or ()), checkpoint)
     with opened(invocation) as session:
-        names = session.names(target)
+        # A run of a group has its files on the host of rank 0, which is the first member.
+        whole = session.names(target)
+        names = whole[:1] if target in session.inventory.groups else whole
         if len(names) > 1:
             raise Usage(
                 f"{len(names)} hosts to download from",

@@ -9,6 +9,8 @@ from typing import Final
 
 from fleet.control.report import Report
 from fleet.control.session import Session
+from fleet.errors import Usage
+from fleet.inventory import Instance
 from fleet.release import Deployed, Limits, PlanStep, Tree, deploy, plan_deploy, scan
 from fleet.ssh import Deadline
 
@@ -88,6 +90,7 @@ def deploy_tree(
 ) -> Deployed:
     """Deploy one tree to one host."""
     instance = session.instance(name)
+    _check_size(name, tree.get(), instance, options)
     return deploy(
         session.transport(name, deadline),
         tree.get(),
@@ -115,6 +118,7 @@ def plan_tree(
     session: Session, name: str, tree: TreeOnce, options: DeployOptions, deadline: Deadline
 ) -> tuple[PlanStep, ...]:
     """The steps for one host."""
+    _check_size(name, tree.get(), session.instance(name), options)
     return plan_deploy(
         session.transport(name, deadline),
         tree.get(),
@@ -123,6 +127,19 @@ def plan_tree(
         deadline=deadline,
         python=session.python(name),
     )
+
+
+def _check_size(name: str, tree: Tree, instance: Instance, options: DeployOptions) -> None:
+    """The tree was scanned with the widest limit of all hosts; this one's may be narrower."""
+    limit = instance.limits.max_upload_mib * MIB
+    if options.max_size is None and tree.size > limit:
+        raise Usage(
+            f"the tree has {tree.size / MIB:.0f} MiB, and {name} takes {instance.limits.max_upload_mib}",
+            why="limits.max_upload_mib of this instance says so",
+            fix="list what does not belong to the code in .fleetignore, or raise the limit",
+            example=f"fleet deploy {name} --max-size 2000",
+            host=name,
+        )
 
 
 def _limit(tree: TreeOnce) -> float:

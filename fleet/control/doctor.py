@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from fleet.control.groups import SLOW_LOOKUP, network
+from fleet.control.group_network import network
 from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.control.status import known_gpus
@@ -32,7 +32,7 @@ def doctor(
     rows = dict(report.rows)
     for error in report.errors:
         host = str(error.host)
-        rows[host] = (Check("reach.login", host, "fail", error.what, f"{error.fix}; {error.example}"),)
+        rows[host] = (Check(f"reach.{error.kind}", host, "fail", error.what, f"{error.fix}; {error.example}"),)
     if group is not None and not report.errors:
         rows[group.master] = (*rows[group.master], *_group(session, group))
     return Report({name: rows[name] for name in names}, report.errors)
@@ -74,10 +74,14 @@ def _group(session: Session, group: Group) -> list[Check]:
     except FleetError as error:
         host = error.host or group.master
         return [Check("group.network", host, "fail", error.what, f"{error.fix}; {error.example}")]
-    checks = []
-    for node in nodes:
-        slow = node.lookup_s > SLOW_LOOKUP
-        evidence = f"{node.address} on {node.interface or 'an unknown interface'}, look-up {node.lookup_s:.2f} s"
-        fix = "add the peers to /etc/hosts: rendezvous stalls at each look-up" if slow else ""
-        checks.append(Check("group.network", node.name, "warn" if slow else "ok", evidence, fix))
-    return checks
+    return [
+        Check(
+            "group.network",
+            node.name,
+            "ok" if node.warning is None else "warn",
+            node.warning
+            or f"{node.address} on {node.interface or 'an unknown interface'}, look-ups in {node.lookup_s:.2f} s",
+            "" if node.warning is None else "add the peers to /etc/hosts, and name the interface in fleet.json",
+        )
+        for node in nodes
+    ]

@@ -70,8 +70,14 @@ class Started:
         }
 
 
-def train(session: Session, name: str, options: TrainOptions, on_progress: Callable[[str], None] = _NOTHING) -> Started:
-    """Start one run on one host.
+def train(
+    session: Session,
+    name: str,
+    options: TrainOptions,
+    on_progress: Callable[[str], None] = _NOTHING,
+    tree: TreeOnce | None = None,
+) -> Started:
+    """Start one run on one host. `tree` is what is deployed, if several starts share it.
 
     Raises what planning, preflight, deploying and setting up raise; Busy when the devices are taken; RemoteFailed with
     the last lines when the trainer died at once.
@@ -85,7 +91,9 @@ def train(session: Session, name: str, options: TrainOptions, on_progress: Calla
         return report, planned, admit(session, name, planned, options, deadline)
 
     report, planned, warnings = retried(decided, deadline=deadline)
-    release, ready = retried(lambda: prepared(session, name, options.deploy, deadline, on_progress), deadline=deadline)
+    release, ready = retried(
+        lambda: prepared(session, name, options.deploy, deadline, on_progress, tree), deadline=deadline
+    )
     request = launch_request(session, planned, options, str(RunId.draw(planned.chosen.name)), release, ready, report)
     answer = session.agent(name, deadline).call("start", request, deadline=deadline)
     started = confirm(
@@ -101,13 +109,14 @@ def train(session: Session, name: str, options: TrainOptions, on_progress: Calla
 
 
 def prepared(
-    session: Session, name: str, deploying: bool, deadline: Deadline, on_progress: Callable[[str], None]
-) -> tuple[str | None, Ready]:
+    session: Session, name: str, deploying: bool, deadline: Deadline, on_progress: Callable[[str], None],
+    tree: TreeOnce | None = None,
+) -> tuple[str | None, Ready]:  # fmt: skip
     """The release and the environment that a run will use, made if they are missing. No release: the current one."""
     release: str | None = None
     if deploying:
         options = DeployOptions()
-        deployed = deploy_tree(session, name, TreeOnce(session, options), options, deadline)
+        deployed = deploy_tree(session, name, tree or TreeOnce(session, options), options, deadline)
         release = deployed.release
         on_progress(f"{name}: release {release} ({deployed.action})")
     ready = setup_on(session, name, release, deadline, on_progress)
@@ -140,6 +149,7 @@ def launch_request(
         "max_restarts": options.max_restarts,
         "confirm_seconds": CONFIRM,
         "record": record(planned, release, ready, report),
+        **({} if options.waits is None else {"waits": list(options.waits)}),
     }
 
 

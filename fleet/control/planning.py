@@ -34,6 +34,8 @@ class TrainOptions:
     nproc: int | None = None
     max_restarts: int = 3
     """Restarts in any hour."""
+    waits: tuple[float, ...] | None = None
+    """Seconds before the first, second, ... of them; absent: 10, 30, 90."""
     deploy: bool = True
     allow_busy: bool = False
     """Start although processes of others use the devices."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
@@ -10,14 +9,12 @@ from typing import Any, Final
 from fleet.control.admission import admit_resume
 from fleet.control.experiment import parsed
 from fleet.control.finding import Found
-from fleet.control.groups import group_part, network
 from fleet.control.launching import LIMIT, Started, confirm, prepared
 from fleet.control.overriding import Change, changes, named
 from fleet.control.runs import Stored, newest_unfinished, stored_on
 from fleet.control.secrets import send_secrets
 from fleet.control.session import Session
 from fleet.errors import Busy, Usage
-from fleet.inventory import Group
 from fleet.inventory.profiles import Setting
 from fleet.ssh import Deadline, retried
 from hydra.manifest.flow import flow
@@ -171,47 +168,3 @@ def _verified(session: Session, name: str, found: Found, step: int | None, deadl
     answer = session.agent(name, deadline).call("verify", request, deadline=deadline.sooner(_VERIFY))
     found_step: int | None = answer["step"]
     return found_step
-
-
-def resume_group(session: Session, group: Group, options: ResumeOptions, on_progress: Callable[[str], None]) -> Started:
-    """Continue a run on all members of a group, from the newest step that verifies where checkpoints are."""
-    deadline = session.deadline(LIMIT)
-    # The master has metrics and checkpoints, so it says which run is meant and where it goes on.
-    lead = plan_resume(session, group.master, options, deadline, in_group=True)
-    same = replace(options, run=lead.found.id)
-    nodes = network(session, group)
-    token = secrets.token_hex(32)
-    attempt = int(lead.request["attempt"])
-
-    def start(name: str, end: Deadline) -> dict[str, Any]:
-        planned = (
-            lead if name == group.master else plan_resume(session, name, replace(same, step=None), end, in_group=True)
-        )
-        admit_resume(session, name, planned.gpus, options, end)
-        request = {**planned.request, "attempt": attempt, "resume_argv": lead.request["resume_argv"]}
-        request["group"] = group_part(group, nodes, name, token)
-        if options.current:
-            release, ready = prepared(session, name, True, end, on_progress)
-            request |= {"release": release, "environment": ready.environment, "python": ready.python}
-        elif request.get("secrets"):
-            send_secrets(session, name, end)
-        return session.agent(name, end).call("start", request, deadline=end)
-
-    report = session.each(group.members, start, LIMIT)
-    if report.errors:
-        raise report.errors[0]
-    rows = [
-        confirm(
-            name,
-            answer,
-            gpus=(),
-            settings=lead.settings,
-            release=lead.request.get("release"),
-            environment=lead.request.get("environment"),
-            resumed_from=lead.step,
-        )
-        for name, answer in report.rows.items()
-    ]
-    session.record("resume", group.members, f"resumed {rows[0].run} on {group.name}", on_hosts=group.members)
-    first = next(row for row in rows if row.hosts == (group.master,))
-    return replace(first, hosts=tuple(group.members), changes=lead.changes, log_from=lead.log_end)

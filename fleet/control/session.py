@@ -157,11 +157,18 @@ class Session:
         return Agent(transport, instance.deploy_dir, self.python(name), keep=not self._rehearsal)
 
     def each(
-        self, names: Sequence[str], job: Callable[[str, Deadline], T], seconds: float, *, repeat: bool = False
+        self,
+        names: Sequence[str],
+        job: Callable[[str, Deadline], T],
+        seconds: float,
+        *,
+        repeat: bool = False,
+        together: bool = False,
     ) -> Report[T]:
         """Do the same on several hosts at once. Every host gets a row or an error, in the order of the names.
 
         With `repeat` a job whose connection was lost begins again: for those that change nothing, or the same again.
+        With `together` all begin at once, however many: for jobs that wait for each other.
         """
         deadline = self.deadline(seconds)
         rows: dict[str, T] = {}
@@ -172,7 +179,8 @@ class Session:
                 return job(name, deadline)
             return retried(lambda: job(name, deadline), deadline=deadline)
 
-        for outcome in fan_out(names, work, jobs=self.jobs, deadline=deadline):
+        jobs = max(1, len(names)) if together else self.jobs
+        for outcome in fan_out(names, work, jobs=jobs, deadline=deadline):
             if outcome.error is not None:
                 errors[outcome.name] = outcome.error.on(outcome.name)
             else:

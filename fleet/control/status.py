@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fleet.environment import Ready
 
 #: Seconds for one host, a hung nvidia-smi included.
-LIMIT: Final = 30.0
+LIMIT: Final = 15.0
 _KIND: Final = "gpus"
 _KEY: Final = "last-good"
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fleet.control.deploying import DeployOptions, TreeOnce
+from fleet.control.group_resume import resume_group
 from fleet.control.groups import train_group
 from fleet.control.launching import LIMIT, Started, train
 from fleet.control.planning import TrainOptions, chosen_run
 from fleet.control.report import Report
-from fleet.control.resuming import ResumeOptions, resume, resume_group
+from fleet.control.resuming import ResumeOptions, resume
 from fleet.control.session import Session
 from fleet.errors import FleetError, RemoteFailed
 from fleet.inventory import Group, Instance, Targets
@@ -20,11 +22,12 @@ def train_all(
     """Start a run on each unit: one on every instance, and one on all hosts of a group."""
     # What is wrong with the command itself is found before any host is asked.
     chosen_run(session, options)
+    tree = TreeOnce(session, DeployOptions())
 
     def start(unit: Instance | Group) -> Started:
         if isinstance(unit, Group):
             return train_group(session, unit, options, on_progress)
-        return train(session, unit.name, options, on_progress)
+        return train(session, unit.name, options, on_progress, tree)
 
     return _recorded(session, "train", targets, _each_unit(session, targets, start))
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fleet.errors import RemoteFailed, Unverified
+from fleet.errors import RemoteFailed, Unverified, Usage
 
 #: The agent on the host: a command and its request in, the answer out.
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -23,6 +23,7 @@ Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 NAME_LIMIT: Final = 255 - len(".0123456789abcdef.part")
 PATH_LIMIT: Final = 1024
 FILES_LIMIT: Final = 1_000_000
+_CHECKPOINT = re.compile(r"latest|best|all|none|[0-9]{1,18}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HOSTILE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\\\\]")
 
@@ -77,9 +78,17 @@ def list_run(
 ) -> Listing:
     """Ask the host for a run's files. `checkpoint` is `latest`, `best`, a step, `all` or `none`; globs select files.
 
-    Raises NotFound, naming what there is, for a run or checkpoint that is not there, Unverified for a checkpoint whose
-    files contradict its COMPLETE.json and for names that cannot be trusted, RemoteFailed for a malformed answer.
+    Raises Usage for any other `checkpoint`, NotFound, naming what there is, for a run or checkpoint that is not there,
+    Unverified for a checkpoint whose files contradict its COMPLETE.json and for names that cannot be trusted,
+    RemoteFailed for a malformed answer.
     """
+    if not _CHECKPOINT.fullmatch(checkpoint):
+        raise Usage(
+            f"there is no checkpoint {checkpoint!r} to choose",
+            why="a checkpoint is named by its step, or by what it is among the others",
+            fix="give latest, best, all, none or a step",
+            example="fleet download lab-a --checkpoint 1200",
+        )
     request = {
         "deploy_dir": deploy_dir,
         "run": run,

@@ -159,7 +159,8 @@ def _disk_findings(disk: Disk, limits: Limits) -> Iterator[Finding]:
     if share < limits.empty:
         yield Finding("host.disk", "failure", free, fix=fix)
     elif share < limits.low or disk.free < limits.free_gib * _GIB:
-        yield Finding("host.disk", "warning", free, fix=fix)
+        wanted = f"; {limits.low:.0%} and {limits.free_gib:g} GiB should be"
+        yield Finding("host.disk", "warning", free + wanted, fix=fix)
     if disk.inodes and disk.inodes_free is not None and disk.inodes_free / disk.inodes < limits.low:
         share = disk.inodes_free / disk.inodes
         state: Health = "failure" if share < limits.empty else "warning"

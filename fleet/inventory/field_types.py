@@ -33,7 +33,9 @@ EnvName = Annotated[
     StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$"),
     Expected("a name made of A-Z, 0-9 and _, no digit first"),
 ]
-EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$"), Expected("text in quotes", secret=True)]
+EnvValue = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00]*$"), Expected("text in quotes, without null characters", secret=True)
+]
 Host = Annotated[
     str,
     StringConstraints(pattern=rf"^({_HOST}|{_IPV6})$"),
@@ -53,7 +55,7 @@ Python = Annotated[
 DeployDir = Annotated[
     str,
     StringConstraints(pattern=rf"^(/|~/){_PATH}*[^\x00-\x1f\x7f/]$"),
-    Expected('a folder on the host that begins with "/" or "~/"'),
+    Expected('a folder on the host of its own, such as "/data/fleet" or "~/fleet"'),
 ]
 Gpu = Annotated[str, StringConstraints(min_length=1), Expected('"auto" or a profile')]
 Index = Annotated[int, Field(ge=0, le=1023), Expected("the index of a GPU, 0 or more")]

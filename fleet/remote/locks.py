@@ -7,6 +7,7 @@ who had just opened it would then hold a lock on a file that nobody else can see
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -46,7 +47,9 @@ class SupervisorLock:
                     raise Held(path, holder)
                 time.sleep(_PAUSE)
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(_this_process(attempt)).encode("ascii"), 0)
+            # The lock holds without a name in it: on a full disk a dead run must still be told and cleared away.
+            with contextlib.suppress(OSError):
+                os.pwrite(descriptor, json.dumps(_this_process(attempt)).encode("ascii"), 0)
         except BaseException:
             os.close(descriptor)
             raise

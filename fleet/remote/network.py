@@ -1,99 +1,86 @@
 """`network`: what this host knows of its way to the others of a group, and whether their ports can be reached.
 
 Names are looked up and timed here, because a slow look-up on a host stalls every rendezvous by half a minute, and that
-cannot be seen from the controller.
+cannot be seen from the controller. Groups meet over IPv4.
 """
 
 from __future__ import annotations
 
 import fcntl
-import selectors
 import socket
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from fleet.remote.fields import Fields
+from fleet.remote.meeting import Meeting
+from fleet.remote.refusal import Answer, answered, usage
+
 _SIOCGIFADDR = 0x8915
-#: Seconds that a connection to a port may take.
-_REACH = 3.0
+#: Look-ups at once.
+_LOOKUPS = 32
 
 
-def main(request: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """Answer a question: `facts` (own, peer), `listen` (address, ports, seconds), `reach` (address, ports, seconds)."""
-    if request["op"] == "facts":
-        return facts(request["own"], request["peer"]), 0
-    if request["op"] == "listen":
-        return listen(request["address"], request["ports"], float(request["seconds"])), 0
-    return reach(request["address"], request["ports"], float(request["seconds"])), 0
+def main(request: Any) -> tuple[Answer, int]:
+    """Answer a question by its `op`: `own`, `peers`, `listen` or `reach`, with the arguments of the functions below."""
+    return answered(_answer, request)
 
 
-def facts(own: str, peer: str) -> dict[str, Any]:
-    """The address of this host that its peers reach, the interface towards them, and how long look-ups take.
+def _answer(request: Answer) -> Answer:
+    fields = Fields(request, "network")
+    op = fields.text("op")
+    if op == "own":
+        found = own(fields.text("own"), fields.words("peers"))
+    elif op == "peers":
+        found = peers(dict(zip(fields.words("names"), fields.words("addresses"))))
+    elif op in ("listen", "reach"):
+        ports = tuple(int(port) for port in fields.words("ports"))
+        meeting = Meeting(fields.text("address"), ports, fields.text("token"), fields.seconds("seconds", 5))
+        found = meeting.listen(set(fields.words("guests"))) if op == "listen" else meeting.reach(fields.text("name"))
+    else:
+        raise usage(f"network {op!r}", why="it is no question", fix="ask one of the four", example='"op": "own"')
+    fields.finish()
+    return found
 
-    `own` and `peer` are names or numbers as SSH uses them. An address of ours that SSH uses is taken as it is; behind a
-    translation of addresses it is the one that this host sends from towards the peer.
+
+def own(name: str, others: tuple[str, ...]) -> Answer:
+    """`{"address", "interface", "host_name"}`: the address of this host that the others reach, and its interface; or
+    `{"problem"}`.
+
+    `name` and `others` are names or numbers as SSH uses them. An address of ours that SSH uses is taken as it is;
+    behind a translation of addresses it is the one that this host sends from towards the others.
     """
-    begun = time.monotonic()
-    peer_number, error = _number(peer)
-    seconds = time.monotonic() - begun
-    if peer_number is None:
-        return {"error_text": f"{peer} cannot be looked up: {error}", "lookup_s": round(seconds, 3)}
-    own_number, _ = _number(own)
-    address = own_number if own_number is not None and _is_ours(own_number) else _source(peer_number)
-    begun = time.monotonic()
-    # What rendezvous does to every peer; no name at all is as good as one, as long as it comes at once.
-    socket.getnameinfo((peer_number, 0), 0)
-    reverse = time.monotonic() - begun
-    return {
-        "address": address,
-        "interface": None if address is None else interface_of(address),
-        "lookup_s": round(seconds, 3),
-        "reverse_s": round(reverse, 3),
-        "host_name": socket.gethostname(),
-    }
+    found = [_number(other) for other in others]
+    number, problem = next(((number, error) for number, error in found if number is not None), found[0])
+    if number is None:
+        return {"problem": f"{others[0]} cannot be looked up: {problem}"}
+    mine, _ = _number(name)
+    # Many systems give the loopback for their own name, and nobody else reaches that.
+    local = mine is not None and mine.startswith("127.") and not number.startswith("127.")
+    address = mine if mine is not None and not local and _is_ours(mine) else _source(number)
+    if address is None:
+        return {"problem": f"there is no route to {others[0]} ({number})"}
+    return {"address": address, "interface": interface_of(address), "host_name": socket.gethostname()}
 
 
-def listen(address: str, ports: list[int], seconds: float) -> dict[str, Any]:
-    """Take connections on ports for some seconds, and say which ports could be taken."""
-    taken: dict[str, str] = {}
-    selector = selectors.DefaultSelector()
-    listeners = []
-    for port in ports:
-        try:
-            listener = socket.create_server((address, port))
-        except OSError as error:
-            taken[str(port)] = error.strerror or str(error)
-            continue
-        listeners.append(listener)
-        selector.register(listener, selectors.EVENT_READ)
-    end = time.monotonic() + (0.0 if taken else seconds)
-    while time.monotonic() < end:
-        for key, _ in selector.select(min(0.1, max(0.0, end - time.monotonic()))):
-            waiting = key.fileobj
-            assert isinstance(waiting, socket.socket)
-            waiting.accept()[0].close()
-    for listener in listeners:
-        listener.close()
-    return {"refused": taken}
+def peers(hosts: dict[str, str]) -> Answer:
+    """`{"peers": {address: {"lookup_s", "reverse_s", "interface"}}}` of each name (or number) and its address.
+
+    That is what rendezvous does with every peer: the name behind an address is looked up when it connects. No name at
+    all is as good as one, as long as the answer comes at once.
+    """
+    with ThreadPoolExecutor(_LOOKUPS) as threads:
+        lookups = threads.map(lambda name: _seconds(lambda: _number(name)), hosts)
+        reverse = threads.map(lambda address: _seconds(lambda: _name(address)), hosts.values())
+        rows = zip(hosts.values(), lookups, reverse)
+        return {"peers": {address: _way(address, there, back) for address, there, back in rows}}
 
 
-def reach(address: str, ports: list[int], seconds: float) -> dict[str, Any]:
-    """Connect to ports, again until it succeeds or time is over; milliseconds by port, or the reason."""
-    found: dict[str, Any] = {}
-    for port in ports:
-        end = time.monotonic() + seconds
-        while True:
-            begun = time.monotonic()
-            try:
-                socket.create_connection((address, port), timeout=_REACH).close()
-                found[str(port)] = {"ms": round(1000 * (time.monotonic() - begun), 2)}
-                break
-            except OSError as error:
-                found[str(port)] = {"reason": error.strerror or str(error)}
-            if time.monotonic() >= end:
-                break
-            time.sleep(0.1)
-    return {"ports": found}
+def _way(address: str, lookup: float, reverse: float) -> dict[str, Any]:
+    source = _source(address)
+    interface = None if source is None else interface_of(source)
+    return {"lookup_s": round(lookup, 3), "reverse_s": round(reverse, 3), "interface": interface}
 
 
 def interface_of(address: str) -> str | None:
@@ -113,12 +100,27 @@ def interface_of(address: str) -> str | None:
     return None
 
 
+def _seconds(action: Any) -> float:
+    begun = time.monotonic()
+    action()
+    return time.monotonic() - begun
+
+
 def _number(name: str) -> tuple[str | None, str]:
+    """The IPv4 address of a name, or None and why there is none."""
     try:
         rows = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
     except OSError as error:
-        return None, error.strerror or str(error)
+        return None, f"no IPv4 address ({error.strerror or error})"
     return str(rows[0][4][0]), ""
+
+
+def _name(address: str) -> str | None:
+    """The name of an address, or None if there is none, or if nobody who could know answers."""
+    try:
+        return socket.getnameinfo((address, 0), 0)[0]
+    except OSError:
+        return None
 
 
 def _is_ours(address: str) -> bool:

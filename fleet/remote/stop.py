@@ -55,12 +55,23 @@ def _stop(request: Answer) -> Answer:
     while True:
         try:
             with SupervisorLock.take(files.supervisor_lock, attempt=0 if state is None else state["attempt"]):
-                return _ended(files, began) or _without_supervisor(files)
+                return _ended(files, began, asked) or _without_supervisor(files)
         except Held:
             if not asked:
-                write_request(files, grace, kill)
+                _ask(files, grace, kill)
             asked = True
             _wait(files, grace, kill)
+
+
+def _ask(files: RunFiles, grace: float, kill: bool) -> None:
+    """Ask the supervisor through its file, or by a signal where nothing can be written: a full disk stops no stop.
+
+    The signal carries no grace: the supervisor takes the one that the run was started with.
+    """
+    try:
+        write_request(files, grace, kill)
+    except OSError:
+        _signal(files, signal.SIGKILL if kill else signal.SIGTERM)
 
 
 def _wait(files: RunFiles, grace: float, kill: bool) -> None:
@@ -80,16 +91,21 @@ def _deaf(files: RunFiles, kill: bool) -> None:
     """A supervisor that does not take requests: stopped by a debugger, or stuck in the kernel."""
     if not kill:
         raise _refused(f"the supervisor of run {files.run} does not answer", "use --kill: it ends the supervisor too")
+    _signal(files, signal.SIGKILL)
+
+
+def _signal(files: RunFiles, number: int) -> None:
+    """Send a signal to the supervisor, if one holds the lock. Raises Refusal if that cannot be done for certain."""
     holder = locks.holder_of(files.supervisor_lock)
     if holder is None:
         return
     try:
-        send_signal(holder, signal.SIGKILL)
+        send_signal(holder, number)
     except NotThatProcess as error:
         raise _refused(f"the supervisor of run {files.run} cannot be ended: {error}", "look at the host") from error
 
 
-def _ended(files: RunFiles, began: float) -> Answer | None:
+def _ended(files: RunFiles, began: float, asked: bool) -> Answer | None:
     """The answer for a run that has ended and left nothing behind; None if there is something to end."""
     state = read_state(files.state)
     if state is None or state["state"] not in TERMINAL:
@@ -105,7 +121,11 @@ def _ended(files: RunFiles, began: float) -> Answer | None:
         group.remove()
     found = {"checkpoint": checkpoint, "proven": True, "steps_lost": 0, "survivors": conclusion.shown(survivors)}
     told = {name: report[name] for name in found if name in report}
-    already = not report and not killed
+    if (asked or killed) and not report:
+        # It ended while this command waited, and could not write down what it proved; or its supervisor had died, and
+        # what it left behind was ended here.
+        told = conclusion.proof(files, state["attempt"], newest(files).verified, int(began * 1e9))
+    already = not (asked or report or killed)
     return {"run": files.run, "state": state["state"], "exit": state.get("exit"), "already": already, **found, **told}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -129,7 +130,28 @@ def test_what_a_stored_run_cannot_take_is_refused(site: Site) -> None:
     site.fleet("resume", "h0", "--run", site.failed, "--step", "999", expect=9)
 
 
-def test_downloads(site: Site, tmp_path) -> None:
+def test_a_group_downloads_from_its_first_host(site: Site, tmp_path: Path) -> None:
+    fetched = site.fleet("download", "pair", "--run", site.done, "--to", str(tmp_path), "--json").data
+    assert list(fetched) == ["h0"]
+
+
+def test_a_host_may_take_less_than_others(site: Site) -> None:
+    text = json.loads(site.config.read_text())
+    text["instances"]["h1"]["limits"] = {"max_upload_mib": 1}
+    config = site.root / "other.json"
+    config.write_text(json.dumps(text))
+    (site.root / "large.bin").write_bytes(b"x" * (2 << 20))
+    try:
+        done = site.fleet("--config", str(config), "deploy", "h1", "--dry-run", expect=2)
+        site.fleet("--config", str(config), "deploy", "h1", "--dry-run", "--max-size", "5")
+        site.fleet("--config", str(config), "deploy", "h0", "--dry-run")
+    finally:
+        config.unlink()
+        (site.root / "large.bin").unlink()
+    assert "the tree has 2 MiB, and h1 takes 1" in done.err
+
+
+def test_downloads(site: Site, tmp_path: Path) -> None:
     to = tmp_path / "to"
     first = site.fleet("download", "h0", "--run", site.done, "--to", str(to), "--json").data["h0"]
     assert first["path"] == str(to) and first["outcome"]["steps"] == [12]

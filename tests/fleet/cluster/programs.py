@@ -37,7 +37,8 @@ failed = None
 while failed is None and any(rank.poll() is None for rank in ranks):
     time.sleep(0.1)
     # Of those that ended between two looks, the one that was killed was first.
-    failed = max((local for local, rank in enumerate(ranks) if rank.poll()), key=lambda at: abs(ranks[at].returncode), default=None)
+    ended = [local for local, rank in enumerate(ranks) if rank.poll()]
+    failed = max(ended, key=lambda local: abs(ranks[local].returncode), default=None)
 if failed is None:
     sys.exit(0)
 for rank in ranks:

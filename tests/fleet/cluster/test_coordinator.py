@@ -272,7 +272,11 @@ def test_nothing_restarts_a_run_that_a_user_stops(happens: Callable[[Group], Non
     group = stop_in("running")
     happens(group)
     group.wait(2)
-    assert (group.order["action"], group.order["state"], group.order["exit"]["kind"]) == ("stop", "stopped", "requested")
+    assert (group.order["action"], group.order["state"], group.order["exit"]["kind"]) == (
+        "stop",
+        "stopped",
+        "requested",
+    )
 
 
 def test_a_node_that_leaves_in_the_middle_ends_the_run(running: Group) -> None:

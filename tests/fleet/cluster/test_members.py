@@ -31,8 +31,12 @@ def until(members: Sequence[Member], look: Callable[[], T | None], seconds: floa
 def passes(members: Sequence[Member], seconds: float) -> list[object]:
     """The orders that come while so much time passes."""
     end, found = time.monotonic() + seconds, []
-    until(members, lambda: [found.append(one.orders()) for one in members] and time.monotonic() > end or None)
-    return [order for order in found if order is not None]
+    while time.monotonic() < end:
+        for one in members:
+            one.beat()
+            found += [order] if (order := one.orders()) is not None else []
+        time.sleep(0.02)
+    return found
 
 
 def started(members: Sequence[Member], attempt: int = 1, *steps: int | None) -> list[int | None]:

@@ -75,9 +75,7 @@ def test_who_does_not_know_the_token_learns_nothing(
         assert said.count(b"\n") == 1 and TOKEN.encode() not in said, "a greeting with a nonce, and no more"
 
 
-def test_a_member_with_another_token_stays_out(
-    member: Callable[..., Member], addresses: list[str], port: int
-) -> None:
+def test_a_member_with_another_token_stays_out(member: Callable[..., Member], addresses: list[str], port: int) -> None:
     first, wrong = member(0, nodes=2, patience=1.0), member(1, nodes=2, patience=1.0, token="ab" * 32)
     first.ready(1, None)
     wrong.ready(1, None)
@@ -147,7 +145,8 @@ def test_a_message_counts_once_and_for_one_side(pair: tuple[Wire, Wire]) -> None
     for side, other in ((member, lead), (lead, member)):
         other.connection.sendall(line * 2)
         with pytest.raises(Refused):
-            assert [received(side), received(side)] is None
+            for _ in range(2):
+                received(side)
 
 
 def test_a_peer_that_does_not_read_is_given_up(pair: tuple[Wire, Wire]) -> None:

@@ -128,6 +128,9 @@ def test_a_missing_run_names_those_that_are_there(host, tmp_path: Path) -> None:
 
 
 def test_a_missing_checkpoint_names_those_that_are_there(host, tmp_path: Path) -> None:
+    with pytest.raises(Usage, match="no checkpoint 'newest'") as wrong:
+        host.download(tmp_path / "to", checkpoint="newest")
+    assert "latest, best, all, none or a step" in wrong.value.fix
     with pytest.raises(NotFound, match="no checkpoint '75'") as caught:
         host.download(tmp_path / "to", checkpoint="75")
     assert "50, 100, 200" in str(caught.value)

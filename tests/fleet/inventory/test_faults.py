@@ -50,8 +50,8 @@ ONE_MISTAKE: list[tuple[str, Any, str]] = [
     ("instances.box.host_key", KEY, "as ssh-keygen -l prints a key"),
     ("instances.box.host_key", f"SHA256:{KEY}=", "as ssh-keygen -l prints a key"),
     ("instances.box.python", "python3", "an absolute path"),
-    ("instances.box.deploy_dir", "fleet", 'begins with "/" or "~/"'),
-    ("instances.box.deploy_dir", "~/", 'begins with "/" or "~/"'),
+    ("instances.box.deploy_dir", "fleet", 'such as "/data/fleet" or "~/fleet"'),
+    ("instances.box.deploy_dir", "~/", 'such as "/data/fleet" or "~/fleet"'),
     ("instances.box.deploy_dir", "~/a/../../b", 'without "." and ".."'),
     ("instances.box.gpu", "h100", 'is no profile; did you mean "h100-pcie"?'),
     ("instances.box.gpu", "xyzzy", "known: a100-40"),
@@ -172,7 +172,7 @@ def test_the_message_has_all_of_it_and_no_secret(tmp_path: Path) -> None:
         load(path)
     told = str(raised.value)
     assert f"2 mistakes in {path}" in told
-    assert "fleet.json:2  defaults.env.A  found a list; expected text in quotes\n" in told
+    assert "fleet.json:2  defaults.env.A  found a list; expected text in quotes, without" in told
     assert "fleet.json:2  defaults.x      unknown key" in told
     assert "hunter2" not in told
 

@@ -1,0 +1,137 @@
+"""The network of a group: each host's address and interface as its peers see them, and whether ports are open."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fleet.control.session import Session
+from fleet.errors import Blocked, FleetError
+from fleet.inventory import Group
+from fleet.ssh import Deadline, fan_out
+from fleet.ssh.configuration import effective
+
+#: Seconds for one question about the network.
+_LIMIT: Final = 90.0
+#: Seconds for which the master listens, and for which the others try; it ends as soon as all have come.
+_LISTEN, _REACH = 14.0, 8.0
+#: Seconds of a look-up above which rendezvous stalls.
+SLOW_LOOKUP: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One host of a group as its peers see it."""
+
+    name: str
+    address: str
+    """A number: names can take half a minute to look up."""
+    interface: str | None
+    lookup_s: float
+    """Seconds to look up a peer, by its name or by its address, whichever is slower."""
+    slowest: str
+    """The peer whose look-up took that long."""
+    others: tuple[str, ...] = ()
+    """Interfaces towards some peers that are not `interface`."""
+
+    @property
+    def warning(self) -> str | None:
+        """What may stall or split the run."""
+        if self.lookup_s > SLOW_LOOKUP:
+            return f"looking up {self.slowest} takes {self.lookup_s:.1f} s; rendezvous may stall at every peer"
+        if self.others:
+            return f"some peers are reached over {', '.join(self.others)} and not over {self.interface}"
+        return None
+
+
+def network(session: Session, group: Group) -> tuple[Node, ...]:
+    """Addresses and interfaces of the members, with the master's two ports proved to be reachable by all others.
+
+    Raises Blocked, naming the host, the port and the reason.
+    """
+    hosts = {name: effective(session.endpoints[name]).hostname for name in group.members}
+
+    def own(name: str, deadline: Deadline) -> dict[str, Any]:
+        others = [hosts[other] for other in group.members if other != name] or [hosts[name]]
+        return _ask(session, name, {"op": "own", "own": hosts[name], "peers": others}, deadline)
+
+    found = each_member(session, group, own, _LIMIT)
+    for name, row in found.items():
+        if "problem" in row:
+            raise _unfit(group, name, row["problem"])
+    addresses = {name: str(found[name]["address"]) for name in group.members}
+    _check_distinct(group, addresses)
+
+    def peers(name: str, deadline: Deadline) -> dict[str, Any]:
+        others = [other for other in group.members if other != name]
+        request = {
+            "op": "peers", "names": [hosts[other] for other in others], "addresses": [addresses[o] for o in others]
+        }  # fmt: skip
+        rows: dict[str, Any] = _ask(session, name, request, deadline)["peers"]
+        return {other: rows[addresses[other]] for other in others}
+
+    ways = each_member(session, group, peers, _LIMIT)
+    _check_ports(session, group, addresses[group.master])
+    return tuple(_node(name, addresses[name], found[name]["interface"], ways[name]) for name in group.members)
+
+
+def each_member(session: Session, group: Group, job: Any, seconds: float) -> dict[str, Any]:
+    """Do the same on all members at once. Raises the first error: a group needs every one of its hosts."""
+    report = session.each(group.members, job, seconds, together=True)
+    if report.errors:
+        raise report.errors[0]
+    return report.rows
+
+
+def _node(name: str, address: str, interface: str | None, ways: dict[str, Any]) -> Node:
+    slowest = max(ways, key=lambda peer: _seconds(ways[peer]), default=name)
+    others = sorted({str(way["interface"]) for way in ways.values() if way["interface"] != interface})
+    return Node(name, address, interface, _seconds(ways[slowest]) if ways else 0.0, slowest, tuple(others))
+
+
+def _seconds(way: dict[str, Any]) -> float:
+    return max(float(way["lookup_s"]), float(way["reverse_s"]))
+
+
+def _check_distinct(group: Group, addresses: dict[str, str]) -> None:
+    for name, address in addresses.items():
+        twin = next((other for other in addresses if addresses[other] == address and other != name), None)
+        if twin is not None:
+            raise _unfit(group, name, f"it has the address {address}, and so has {twin}")
+
+
+def _check_ports(session: Session, group: Group, address: str) -> None:
+    """The master listens, and all others come. What is wrong is told at once; the rest is not waited for."""
+    token, guests = secrets.token_hex(16), [name for name in group.members if name != group.master]
+    meeting = {"address": address, "ports": [str(group.master_port), str(group.lead_port)], "token": token}
+    deadline = session.deadline(_LIMIT)
+
+    def meet(name: str) -> dict[str, Any]:
+        if name == group.master:
+            return _ask(session, name, {"op": "listen", "guests": guests, "seconds": _LISTEN, **meeting}, deadline)
+        return _ask(session, name, {"op": "reach", "name": name, "seconds": _REACH, **meeting}, deadline)
+
+    for outcome in fan_out(group.members, meet, jobs=len(group.members), deadline=deadline):
+        if outcome.error is not None:
+            raise outcome.error
+        row = outcome.value or {}
+        for port, reason in (row.get("refused") or {}).items():
+            raise _unfit(group, outcome.name, f"its port {port} is not free: {reason}")
+        for port, visit in (row.get("ports") or {}).items():
+            if "reason" in visit:
+                raise _unfit(group, outcome.name, f"it does not reach {address} port {port}: {visit['reason']}")
+
+
+def _ask(session: Session, name: str, request: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+    return session.agent(name, deadline).call("network", request, deadline=deadline)
+
+
+def _unfit(group: Group, name: str, why: str) -> FleetError:
+    return Blocked(
+        f"{name} cannot be part of {group.name}: {why}",
+        why=f"the ranks meet at the master {group.master}, ports {group.master_port} and {group.lead_port}, over IPv4",
+        fix="open the ports between the hosts, or name other ones in fleet.json",
+        example='"master_port": 29500, "lead_port": 29501',
+        host=name,
+    )
