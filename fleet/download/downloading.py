@@ -78,13 +78,14 @@ def download(
     the last one received, here or in a later call. `checkpoint` is `latest`, `best`, a step, `all` or `none`.
 
     Raises NotFound (run, checkpoint, or a file that went away), Unverified naming each file whose digest differs (all
-    others are in place), Blocked for too little space, Usage for a folder that cannot be written, Busy if another
-    download writes there, Unreachable when several attempts in a row brought nothing, DeadlinePassed.
+    others are in place), Blocked for too little space, Usage for a folder that cannot be written or holds another run,
+    Busy if another download writes there, Unreachable when several attempts in a row brought nothing, DeadlinePassed.
     """
     started = time.monotonic()
     listing = list_run(ask, deploy_dir, run, include=include, exclude=exclude, checkpoint=checkpoint)
     with _writing(to):
         folder = Folder(to)
+        _refuse_other_run(to, folder.other_run(run), run)
         transfer = _Transfer(connect, folder, listing, python, deadline, on_progress)
         transfer.keep_what_is_there()
         transfer.check_space()
@@ -228,6 +229,16 @@ class _Transfer:
         self.received += count
         self._done += count
         self._on_progress(Progress(path, self._done, self._listing.size))
+
+
+def _refuse_other_run(to: Path, here: str | None, run: str) -> None:
+    if here is not None:
+        raise Usage(
+            f"{to} holds run {here}, not {run}",
+            why="its files would be overwritten in part, and what is left would be no run",
+            fix="choose another folder; without --to it is runs/ and the run's id",
+            example=f"fleet download lab-a --run {run}",
+        )
 
 
 def _fitting(files: list[RemoteFile]) -> int:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import re
 import stat
@@ -39,6 +40,18 @@ class Folder:
         """Bytes that the file system still takes from this user."""
         status = os.statvfs(self.path)
         return status.f_bavail * status.f_frsize
+
+    def other_run(self, run: str) -> str | None:
+        """The run whose files are here already if that is not `run`. Two in one folder would be neither."""
+        for name in ("run.json", "state.json"):
+            try:
+                value = json.loads((self.path / name).read_bytes())
+            except (FileNotFoundError, ValueError):
+                continue
+            here = value.get("run") if isinstance(value, dict) else None
+            if isinstance(here, str) and here != run:
+                return here
+        return None
 
     def holds(self, file: RemoteFile) -> bool:
         """Whether the file is in place with the listed size and digest; reads all of it if the size fits."""

@@ -108,6 +108,10 @@ class Aftermath:
     def finish(self, ending: Ending, survivors: list[Process]) -> Ending:
         """Free the devices, prove the checkpoint, and write the end: event, log, state. Returns the ending."""
         attempt = self._state.attempt
+        group, self._given.group = self._given.group, None
+        if group is not None:
+            # Before the end is written: who reads of it may start the next attempt, and its lead needs the port.
+            group.close()
         for listener in self._given.reservation.sockets:
             self._watch.loop.forget(listener)
         self._given.reservation.close()
@@ -133,8 +137,6 @@ class Aftermath:
         if not recorded:
             self._attempted(lambda: self._record_final(attempt, ending, search))
         self._log.close()
-        if self._given.group is not None:
-            self._given.group.close()
         return ending
 
     def _together(self, group: Group, ending: Ending, step: int | None) -> Following:

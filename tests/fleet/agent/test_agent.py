@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 
 from fleet.agent import Agent
 from fleet.errors import Busy, NotFound, RemoteFailed, StopIncomplete, Usage
-from fleet.remote.archive import archive
 from fleet.ssh import Cmd, Deadline, Result
 from fleet.ssh.failures import ConnectionLost
 from tests.farm.local import LocalTransport
@@ -75,10 +75,10 @@ def tools(place: Path) -> list[str]:
 
 def test_it_is_brought_once_and_kept_under_its_digest(host: LocalTransport, deployed: Path) -> None:
     assert Agent(host, DEPLOY_DIR).call("runs", {"deploy_dir": DEPLOY_DIR}, deadline=soon()) == {"runs": []}
-    data, digest = archive()
-    assert tools(deployed) == [f"{digest[:16]}.pyz"]
-    kept = deployed / "tools" / f"{digest[:16]}.pyz"
-    assert kept.read_bytes() == data and kept.stat().st_mode & 0o777 == 0o600
+    [name] = tools(deployed)
+    kept = deployed / "tools" / name
+    assert name == f"{hashlib.sha256(kept.read_bytes()).hexdigest()[:16]}.pyz"
+    assert kept.stat().st_mode & 0o777 == 0o600
     before = kept.stat().st_mtime_ns
     Agent(host, DEPLOY_DIR).call("runs", {"deploy_dir": DEPLOY_DIR}, deadline=soon())
     assert kept.stat().st_mtime_ns == before
@@ -114,10 +114,11 @@ def test_a_lost_connection_is_asked_again(host: LocalTransport, ran: bool) -> No
 
 def answering(host: LocalTransport, deployed: Path, script: str) -> Agent:
     """An agent whose program on the host is replaced by a few lines of Python."""
-    place = deployed / "tools"
-    place.mkdir(exist_ok=True)
-    (place / f"{archive()[1][:16]}.pyz").write_text(script)
-    return Agent(host, DEPLOY_DIR)
+    agent = Agent(host, DEPLOY_DIR)
+    agent.call("runs", {"deploy_dir": DEPLOY_DIR}, deadline=soon())
+    [name] = tools(deployed)
+    (deployed / "tools" / name).write_text(script)
+    return agent
 
 
 REFUSALS = [("usage", Usage), ("not-found", NotFound), ("stop-incomplete", StopIncomplete), ("busy", Busy)]

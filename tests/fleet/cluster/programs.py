@@ -8,7 +8,7 @@ from tests.fleet.remote.programs import CONTRACT
 #: it sends TERM to the others, waits for them, and prints who was first, as torchrun does. `--blind`: ranks are not its
 #: own children, so that nobody else sees how they end.
 LAUNCHER = """
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys, threading, time
 
 options = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--") and "=" in word)
 script = next(place for place, word in enumerate(sys.argv) if word.endswith(".py") and place)
@@ -18,7 +18,12 @@ blind = "import subprocess, sys; code = subprocess.call(sys.argv[2:], env=eval(s
 def started(argv, env, **options):
     if "--blind" in sys.argv:
         argv, env = [sys.executable, "-c", blind, repr(env), *argv], {"PATH": os.environ["PATH"]}
-    return subprocess.Popen(argv, env=env, **options)
+    return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+
+def pump(local, output):
+    for line in output:
+        sys.stdout.buffer.write(b"[default%d]:" % local + line)
+        sys.stdout.buffer.flush()
 
 ranks = [
     started(
@@ -32,6 +37,9 @@ ranks = [
     )
     for local in range(count)
 ]
+pumps = [threading.Thread(target=pump, args=(local, rank.stdout)) for local, rank in enumerate(ranks)]
+for thread in pumps:
+    thread.start()
 signal.signal(signal.SIGTERM, lambda *_: [rank.terminate() for rank in ranks])
 failed = None
 while failed is None and any(rank.poll() is None for rank in ranks):
@@ -43,8 +51,9 @@ if failed is None:
     sys.exit(0)
 for rank in ranks:
     rank.terminate()
-for rank in ranks:
+for rank, thread in zip(ranks, pumps):
     rank.wait()
+    thread.join()
 code = ranks[failed].returncode
 print("Root Cause (first observed failure):\\n[0]:", file=sys.stderr)
 print("  rank      : %d (local_rank: %d)" % (node * count + failed, failed), file=sys.stderr)

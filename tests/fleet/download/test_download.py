@@ -118,6 +118,19 @@ def test_more_files_than_a_command_takes_come_in_several(host, tree, tmp_path: P
     assert tree(tmp_path / "to/samples") == tree(host.run / "samples")
 
 
+def test_a_folder_that_holds_another_run_stays_as_it_is(host, tree, tmp_path: Path) -> None:
+    for name in ("run.json", "state.json"):
+        folder = tmp_path / name.removesuffix(".json")
+        folder.mkdir()
+        (folder / name).write_text('{"run": "other-20260131-235959-k3qz"}')
+        before = tree(folder)
+        with pytest.raises(Usage, match="holds run other-20260131-235959-k3qz, not"):
+            host.download(folder)
+        assert tree(folder) == before
+        (folder / name).write_text(json.dumps({"run": host.run.name}))
+        host.download(folder)
+
+
 def test_a_missing_run_names_those_that_are_there(host, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no run other") as caught:
         host.download(tmp_path / "to", run="other")
