@@ -76,11 +76,12 @@ def command(
 def _agreed(invocation: Invocation, presented: Presented) -> bool:
     host = presented.endpoint.name
     if not sys.stdin.isatty() or invocation.json:
+        replacing = " --replace" if presented.verdict == "changed" else ""
         raise Usage(
             f"the key of {host} is {presented.kind} {presented.fingerprint}, and nobody can be asked about it",
             why="there is no terminal",
             fix="compare it with what you know, and give it on the command line",
-            example=f"fleet trust {host} --fingerprint {presented.fingerprint} --yes",
+            example=f"fleet trust {host}{replacing} --fingerprint {presented.fingerprint} --yes",
             host=host,
         )
     typer.echo(f"{host} ({presented.name}) shows {presented.kind} {presented.fingerprint}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import dataclass
 from typing import Any, Final
@@ -113,14 +114,21 @@ def _check_ports(session: Session, group: Group, address: str) -> None:
         return _ask(session, name, {"op": "reach", "name": name, "seconds": _REACH, **meeting}, deadline)
 
     for outcome in fan_out(group.members, meet, jobs=len(group.members), deadline=deadline):
-        if outcome.error is not None:
-            raise outcome.error
-        row = outcome.value or {}
-        for port, reason in (row.get("refused") or {}).items():
-            raise _unfit(group, outcome.name, f"its port {port} is not free: {reason}")
-        for port, visit in (row.get("ports") or {}).items():
-            if "reason" in visit:
-                raise _unfit(group, outcome.name, f"it does not reach {address} port {port}: {visit['reason']}")
+        problem = outcome.error or _problem(group, outcome.name, address, outcome.value or {})
+        if problem is not None:
+            with contextlib.suppress(FleetError):
+                # What listens there would keep the ports from whoever tries again.
+                _ask(session, group.master, {"op": "reach", "name": "", "seconds": 0, **meeting}, deadline)
+            raise problem
+
+
+def _problem(group: Group, name: str, address: str, row: dict[str, Any]) -> FleetError | None:
+    for port, reason in (row.get("refused") or {}).items():
+        return _unfit(group, name, f"its port {port} is not free: {reason}")
+    for port, visit in (row.get("ports") or {}).items():
+        if "reason" in visit:
+            return _unfit(group, name, f"it does not reach {address} port {port}: {visit['reason']}")
+    return None
 
 
 def _ask(session: Session, name: str, request: dict[str, Any], deadline: Deadline) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from fleet.agent import Agent
 from fleet.control.endpoints import endpoint
 from fleet.control.known_secrets import known_secrets
 from fleet.control.report import Report
-from fleet.errors import FleetError
+from fleet.errors import FleetError, Usage
 from fleet.inventory import Instance, Inventory, Purpose, Targets, find, load, resolve
 from fleet.redaction import Redactor
 from fleet.ssh import Cmd, Deadline, Endpoint, Pool, Transport, fan_out, retried
@@ -203,15 +203,19 @@ class Session:
         """Write down what was changed and how it ended: here, and in the audit log of each of `on_hosts`.
 
         `plan` is plain data that says what was carried out; its digest is kept. `hide` are values of variables in the
-        command line that are not written. Returns a warning for each host that could not keep the record. Raises
-        Usage if it cannot be kept here.
+        command line that are not written. Returns a warning for each place that could not keep the record, this one
+        included: what was done is done, and has to be told.
         """
         digest = "" if plan is None else hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
         argv = [_masked(text, hide, self.redactor.mask) for text in self._argv]
         record = AuditRecord.of(
             action, argv=argv, targets=targets, result=result, redactor=self.redactor, plan_digest=digest
         )
-        self.workspace.audit(record)
+        here: tuple[str, ...] = ()
+        try:
+            self.workspace.audit(record)
+        except Usage as error:
+            here = (error.what,)
         line = record.line()
 
         def on_host(name: str, deadline: Deadline) -> bool:
@@ -221,7 +225,7 @@ class Session:
         report = self.each(on_hosts, on_host, _AUDIT)
         refused = [name for name, kept in report.rows.items() if not kept]
         lost = [f"{error.host}: its audit log was not written: {error.what}" for error in report.errors]
-        return (*lost, *(f"{name}: its audit log cannot be written" for name in refused))
+        return (*here, *lost, *(f"{name}: its audit log cannot be written" for name in refused))
 
     def close(self) -> None:
         """Close every connection."""

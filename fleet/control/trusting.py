@@ -61,6 +61,9 @@ def trust(
                     raise _declined(name, presented)
                 keep(presented, fingerprint=announced, replace=replace)
                 outcome = "replaced" if presented.verdict == "changed" else "stored"
+        elif announced is not None:
+            # The known key is not asked about again, but it has to be the one that was announced.
+            keep(presented, fingerprint=announced)
         found.append(Trusted(endpoint.name, presented.name, presented.kind, presented.fingerprint, outcome))
         if outcome == "shown":
             # What lies behind a host that is not trusted cannot be asked.

@@ -11,7 +11,7 @@ from fleet.health.cards import Card, read_cards
 from fleet.health.host import Disk, Memory, read_host
 from fleet.health.rules import smi_findings
 from fleet.health.scripts import SMI_SECONDS, probe_script
-from fleet.health.sections import Answer, parse
+from fleet.health.sections import Answer, last_words, parse
 from fleet.health.values import count, printable
 from fleet.ssh import Deadline, Result, Transport
 
@@ -139,9 +139,9 @@ def gpu_inventory(
 
 def broke_off(name: str, result: Result) -> RemoteFailed:
     """The error of a probe that did not say all it had to say."""
-    said = result.err.decode("utf-8", "replace").strip().splitlines()
+    said = printable(last_words(result.out, result.err))
     return RemoteFailed(
-        f"the probe on {name} broke off with status {result.rc}: {printable(said[-1]) if said else 'it said nothing'}",
+        f"the probe on {name} broke off with status {result.rc}: {said or 'it said nothing'}",
         why="it needs a POSIX shell and the usual small programs",
         fix="see whether these work there",
         example=f"fleet run {name} -- sh -c 'date; stat -f /; uname -a'",

@@ -22,7 +22,7 @@ from fleet.health.rules import (
 )
 from fleet.health.runs import HostClock, RunSummary, read_runs
 from fleet.health.scripts import SMI_SECONDS, probe_script
-from fleet.health.sections import parse
+from fleet.health.sections import last_words, parse
 from fleet.health.timing import timing
 from fleet.health.values import printable, rounded
 from fleet.health.xid import xid_findings
@@ -189,8 +189,7 @@ def _counted(gpus: Iterable[Gpu], before: HostReport | None) -> tuple[Gpu, ...]:
 
 def _reason(complete: bool, result: Result, health: Sequence[Finding]) -> str:
     if not complete:
-        said = result.err.decode("utf-8", "replace").strip().splitlines()
-        words = f": {printable(said[-1])}" if said else ""
-        return f"the probe broke off with status {result.rc}{words}"
+        said = printable(last_words(result.out, result.err))
+        return f"the probe broke off with status {result.rc}" + (f": {said}" if said else "")
     failures = [finding.evidence for finding in health if finding.state == "failure" and finding.run is None]
     return "; ".join(failures) if worst(health) == "failure" else ""

@@ -84,5 +84,15 @@ def parse(data: bytes) -> Answer:
     )
 
 
+def last_words(out: bytes, err: bytes) -> str:
+    """The last line that a probe which broke off said, on stderr or else in its place; empty if it said nothing.
+
+    Where the login's shell refuses to run commands, it says so on stdout, and the probe never begins.
+    """
+    instead = b"" if HEADER in out.split(b"\n") else out
+    said = _text(err).strip().splitlines() or _text(instead).strip().splitlines()
+    return said[-1] if said else ""
+
+
 def _text(line: bytes) -> str:
     return line.decode("utf-8", "replace")

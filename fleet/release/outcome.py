@@ -32,9 +32,13 @@ def release_or_none(value: str) -> str | None:
 
 
 def words(result: Result) -> str:
-    """What the host's tools said, in one line."""
+    """What the host's tools said, in one line; without that, what its shell said in their place."""
     said = [line.strip() for line in result.err.decode(errors="replace").splitlines() if line.strip()]
-    return "; ".join(said[-4:]) or f"status {result.rc} without a word"
+    if not said and not fields(result):
+        # A login's shell that refuses to run commands says so where the answer would be.
+        said = [line.strip() for line in result.out.decode(errors="replace").splitlines() if line.strip()]
+    told = "".join(letter if letter.isprintable() else "?" for letter in "; ".join(said[-4:]))
+    return told or f"status {result.rc} without a word"
 
 
 def refusal(result: Result, host: str, deploy_dir: str, doing: str) -> FleetError:

@@ -145,16 +145,18 @@ def _given(order: Order, reservation: Reservation, reporter: Reporter) -> Given:
         reporter,
         order.secrets,
         control_group=control_group,
-        group=None if launch.group is None else _membership(launch, state),
+        group=None if launch.group is None else _membership(launch, state, control_group),
     )
 
 
-def _membership(launch: Launch, state: StateFile) -> Member:
+def _membership(launch: Launch, state: StateFile, control_group: RunGroup | None) -> Member:
     """Join the group of the run. Raises Refusal if this is the lead and its port is taken."""
     try:
         return Member(launch)
     except OSError as error:
         assert launch.group is not None
+        if control_group is not None:
+            control_group.remove()
         culprit = culprit_field(0, node=launch.node_rank, exception="LeadPort", message=str(error))
         state.enter("failed", exit=exit_field(kind="LeadPort", culprit=culprit))
         raise _busy(

@@ -21,7 +21,9 @@ installed() {
     [ "$detail" = yes ] && cd "$root/releases" 2>/dev/null || return 0
     set --
     for id in *; do
-        plain "$id" && set -- "$@" "$id"
+        # What somebody else put there is no release.
+        case $id in *[!0-9a-f]*) continue ;; esac
+        [ "${#id}" -eq 16 ] && [ -d "$id" ] && [ ! -L "$id" ] && set -- "$@" "$id"
     done
     [ "$#" -eq 0 ] || stat -c '=release %n %Y' -- "$@" 2>/dev/null
 }

@@ -23,7 +23,9 @@ class Workspace:
         self.folder = folder
         with refusals(folder, "make"):
             make_folder(folder)
+        with refusals(self.cache_folder, "make"):
             make_folder(self.cache_folder)
+        with refusals(folder / ".gitignore", "write"):
             ignore = folder / ".gitignore"
             if not ignore.is_file():
                 replace(ignore, _IGNORE)

@@ -12,7 +12,8 @@ import pytest
 
 from fleet.agent import Agent
 from fleet.download import download
-from fleet.health import probe, transfer_rate
+from fleet.errors import RemoteFailed
+from fleet.health import gpu_inventory, probe, transfer_rate
 from fleet.logs import follow_rows
 from fleet.release import deploy, prune, releases, rollback, scan
 from fleet.ssh import Cmd, Deadline
@@ -91,3 +92,17 @@ def test_a_key(host: GreetingTransport) -> None:
     for word in ("added", "present"):
         result = host.exec(Cmd.script("authorized-keys.sh", "add", "ssh-ed25519", "AAAA", "me"), deadline=soon())
         assert result.out.splitlines()[-1].decode() == word
+
+
+def test_a_login_that_only_greets_is_told_in_its_own_words(tmp_path: Path) -> None:
+    class Refusing(LocalTransport):
+        def _start(self, cmd: Cmd) -> subprocess.Popen[bytes]:
+            return super()._start(Cmd(("sh", "-c", "echo This account is not available.; exit 1")))
+
+    host = Refusing(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(RemoteFailed, match="This account is not available"):
+        deploy(host, scan(tmp_path), DEPLOY_DIR, deadline=soon())
+    assert "This account is not available" in (probe(host, DEPLOY_DIR, deadline=soon()).reason or "")
+    with pytest.raises(RemoteFailed, match="This account is not available"):
+        gpu_inventory(host, DEPLOY_DIR, deadline=soon())

@@ -26,19 +26,9 @@ ENDED = ("completed", "stopped", "failed", "oom", "killed", "lost")
 class Site:
     """The project of a group `pair` of all hosts of a farm."""
 
-    def __init__(
-        self, root: Path, farm: Farm, files: dict[str, str] = RELEASE, *, ports: Sequence[int] = (), **defaults: Any
-    ) -> None:
-        """`files` are the project's own; `ports` of the master are free ones of this machine if not given."""
+    def __init__(self, root: Path, farm: Farm, *, ports: Sequence[int] = (), **defaults: Any) -> None:
+        """`root` holds the project; `ports` of the master are free ones of this machine if not given."""
         self.root, self.farm = root, farm
-        for path, text in files.items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text)
-        (root / "manifests").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "manifests" / "default.yaml", root / "manifests")
-        (root / "requirements.lock").write_text("# this trainer needs no package\n")
-        (root / ".gitignore").write_text("/fleet.json\n/.fleet/\n")
-        commit(root)
         self._defaults = {"python": os.path.realpath(sys.executable), "gpu": "cpu", **defaults}
         given = ports or [free_port(farm.hosts[0].address) for _ in range(2)]
         self.ports = {"master_port": given[0], "lead_port": given[1]}
@@ -109,8 +99,30 @@ class Site:
             end_all(one for one in host.processes() if "start" in one.argv() or "FLEET_RUN_ID" in one.environ())
 
 
-def commit(root: Path) -> None:
-    """Make a folder a git checkout without changes."""
+def fake_project(root: Path) -> Path:
+    """A project whose trainer needs no package."""
+    for path, text in RELEASE.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    (root / "manifests").mkdir()
+    shutil.copy(ROOT / "manifests" / "default.yaml", root / "manifests")
+    (root / "requirements.lock").write_text("# this trainer needs no package\n")
+    (root / ".gitignore").write_text("/fleet.json\n/.fleet/\n")
+    _commit(root)
+    return root
+
+
+def real_project(root: Path) -> Path:
+    """This very project, without what training does not need."""
+    for part in ("hydra", "manifests"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("trainer.py", "pyproject.toml", "constraints.txt", ".gitignore"):
+        shutil.copy(ROOT / part, root / part)
+    _commit(root)
+    return root
+
+
+def _commit(root: Path) -> None:
     author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
     for command in (("init", "-q"), ("add", "-A"), (*author, "commit", "-q", "-m", "begin")):
         subprocess.run(["git", *command], cwd=root, check=True)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.farm.processes import end_all
 from tests.farm.sshd import Farm
-from tests.fleet.cluster.sites import Site
+from tests.fleet.cluster.sites import Site, fake_project
 from tests.fleet.remote.hosts import wait_for
 
 pytestmark = pytest.mark.needs("sshd")
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("sshd")
 @pytest.fixture(scope="module")
 def deployed(farm: Callable[..., Farm], tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Two hosts with the project on them."""
-    site = Site(tmp_path_factory.mktemp("pair"), farm(2, fresh=True))
+    site = Site(fake_project(tmp_path_factory.mktemp("pair")), farm(2, fresh=True))
     site.fleet("deploy", "pair")
     site.fleet("setup", "pair")
     return site

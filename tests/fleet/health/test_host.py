@@ -49,6 +49,9 @@ def test_what_is_deployed(host) -> None:
     machine = host.deployed()
     for release in ("0123456789abcdef", "fedcba9876543210"):
         (host.root / "releases" / release).mkdir(parents=True)
+    (host.root / "releases" / "mydata").mkdir()
+    (host.root / "releases" / "00000000000000ff").touch()
+    (host.root / "releases" / "00000000000000fe").symlink_to("/")
     os.utime(host.root / "releases" / "fedcba9876543210", (time.time() - 900, time.time() - 900))
     (machine / "current").symlink_to("../../releases/0123456789abcdef")
     elsewhere = host.root / "hosts" / "aaaaaaaaaaaaaaaa"

@@ -144,3 +144,11 @@ def test_results_are_kept_by_kind_and_key(workspace: Workspace) -> None:
     cache.put("tree", "b", b"three")
     assert cache.get("tree", "a") is None, "one entry a kind"
     assert {path.name for path in workspace.cache_folder.iterdir()} == {"tree-b.json", "list-a.json"}
+
+
+def test_the_part_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / ".fleet"
+    folder.mkdir()
+    (folder / "cache").touch()
+    with pytest.raises(Usage, match=r"cannot make .*\.fleet/cache"):
+        Workspace(folder)

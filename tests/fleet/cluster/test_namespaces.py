@@ -1,0 +1,158 @@
+"""The real trainer on two hosts with a network of their own: launch, culprit, restart, a link that dies, slow names."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from fleet import Fleet
+from fleet.control.planning import TrainOptions
+from tests.farm.namespaces import ETC, Namespaces
+from tests.farm.processes import end_all
+from tests.fleet.cluster.sites import ENDED, Site, fake_project, real_project
+from tests.fleet.remote.hosts import wait_for
+
+pytestmark = [pytest.mark.needs("sshd"), pytest.mark.needs("netns")]
+
+#: Seconds until a run on two hosts is confirmed, and from a failure until nothing of it is left on any host.
+LAUNCH, ALL_STOPPED = 10.0, 5.0
+#: Seconds after which a silent host counts as gone, that its trainer then has to end, and that a link may be down.
+SILENCE, GRACE, FLAP = 5.0, 2.0, 3.0
+#: A model that takes milliseconds a step.
+SETTINGS = {
+    "training.steps": "100000",
+    "training.batch": "4",
+    "data.sequence": "32",
+    "data.corpus": "{kind: synthetic, tokens: 20000, document: 90}",
+    "model.width": "32",
+    "model.blocks": "[{mixer: {kind: softmax, heads: 2}, mlp: {kind: swiglu}}]",
+    "evaluation.every": "0",
+    "evaluation.rows": "4",
+    "evaluation.samples.every": "0",
+    "evaluation.samples.tokens": "4",
+    "checkpoint.every": "20",
+}
+ARGUMENTS = tuple(word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}"))
+
+
+@pytest.fixture(scope="module")
+def real(namespaces: Callable[..., Namespaces], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Two hosts with this project on them."""
+    root = real_project(tmp_path_factory.mktemp("real"))
+    site = Site(
+        root, namespaces(2, fresh=True), ports=(29500, 29501), python=sys.executable, env={"OMP_NUM_THREADS": "1"}
+    )
+    site.fleet("deploy", "pair")
+    site.fleet("setup", "pair")
+    return site
+
+
+@pytest.fixture
+def site(real: Site) -> Iterator[Site]:
+    """The same, with nothing left of it on the hosts after a test."""
+    yield real
+    real.clear()
+
+
+def all_gone(site: Site, run: str, seconds: float = ALL_STOPPED) -> float:
+    """Wait until nothing of a run but its supervisors lives on any host; returns how long that took."""
+    began = time.monotonic()
+    wait_for(lambda: not any(site.processes(run, node) for node in range(2)), "all to stop", seconds)
+    return time.monotonic() - began
+
+
+def test_a_killed_worker_stops_all_and_the_run_goes_on_from_its_checkpoint(site: Site) -> None:
+    with Fleet.open(site.fleet.config) as fleet:
+        options = TrainOptions(deploy=False, max_restarts=1, waits=(0.2,), arguments=ARGUMENTS)
+        run = fleet.train("pair", options).only().run
+    created = json.loads((site.run(run, 0).path / "launch.json").read_text())["created"]
+    assert time.time() - created < LAUNCH, "from the start of the supervisors until it is confirmed"
+    site.wait_step(run, 25)
+    for attempt in (1, 2):
+        end_all([site.rank(run, 1, 1)])
+        all_gone(site, run)
+        if attempt == 1:
+            wait_for(lambda: "run.resumed" in dict(site.events(run)), "a resume", 60)
+            resumed = dict(site.events(run))["run.resumed"]["step"]
+            assert resumed >= 20 and resumed % 20 == 0
+            site.wait_step(run, resumed + 5)
+    states = site.states(run)
+    assert [state.state for state in states] == ["killed", "killed"] and states[0].exit == states[1].exit
+    rows = [row for row in site.fleet("runs", "pair", "--json").data["runs"] if row["id"] == run]
+    assert len(rows) == 2
+    for row in rows:
+        culprit = row["exit"]["culprit"]
+        assert (culprit["node"], culprit["rank"], row["exit"]["signal"], row["attempt"]) == (1, 1, 9, 2)
+    shown = site.fleet("logs", "pair", "-n", "1000", "--run", run).out
+    assert "h1/- | fleet: rank 1 on h1 failed first: signal 9; starting again in 0 s" in shown
+    assert "h0/- | fleet: rank 1 on h1 failed first: signal 9; not restarted: 1 restarts in an hour are spent" in shown
+
+
+def test_a_link_may_flap_and_when_it_dies_both_sides_stop_and_say_why(site: Site) -> None:
+    assert isinstance(site.farm, Namespaces)
+    run = site.train("--no-deploy", *("--", *ARGUMENTS))["run"]
+    site.wait_step(run, 25)
+    site.farm.link(1, up=False)
+    time.sleep(FLAP)
+    site.farm.link(1, up=True)
+    step = json.loads(site.run(run, 0).progress.read_text())["step"]
+    site.wait_step(run, step + 5)
+    assert {state.state for state in site.states(run, "running", *ENDED)} == {"running"}
+    site.farm.link(1, up=False)
+    try:
+        all_gone(site, run, SILENCE + GRACE + 1)
+        near, far = site.states(run)
+    finally:
+        site.farm.link(1, up=True)
+    for state, kind, words in ((near, "NodeLost", "h1 was silent"), (far, "LeadLost", "the lead on h0 was silent")):
+        assert state.state == "failed" and state.exit is not None and state.exit.kind == kind
+        assert state.exit.culprit is not None and words in state.exit.culprit.message
+
+    saved = site.fleet("resume", "pair", "--run", run, "--json").data["pair"]
+    assert saved["attempt"] == 2 and saved["resumed_from"] >= 20
+    site.wait_step(run, saved["resumed_from"] + 3)
+    began = len(site.events(run))
+    site.fleet("stop", "pair")
+    assert [state.state for state in site.states(run)] == ["stopped", "stopped"]
+    kinds = [kind for kind, _ in site.events(run)[began:]]
+    assert kinds.count("run.stopped") == 1 and kinds.count("signal.received") <= 1
+
+
+@pytest.fixture(scope="module")
+def lame(namespaces: Callable[..., Namespaces], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Two hosts that nobody has names for, and whose resolver does not answer."""
+    farm = namespaces(2, fresh=True, silent_resolver=True)
+    for node in range(2):
+        folder = ETC / farm.namespace(node)
+        # In place: a host that runs sees the very file.
+        (folder / "hosts").write_text("127.0.0.1 localhost\n")
+        with (folder / "resolv.conf").open("a") as file:
+            file.write("options timeout:1 attempts:2\n")
+    return Site(fake_project(tmp_path_factory.mktemp("lame")), farm, ports=(29500, 29501))
+
+
+def test_a_resolver_that_does_not_answer_is_warned_of(lame: Site) -> None:
+    checks = lame.fleet("doctor", "pair", "--quick", "--json", expect=None).data["checks"]
+    rows = [check for check in checks if check["id"] == "group.network"]
+    assert [(row["host"], row["status"]) for row in rows] == [("h0", "warn"), ("h1", "warn")]
+    assert all("looking up h" in row["evidence"] and "rendezvous may stall" in row["evidence"] for row in rows)
+
+
+def test_a_host_without_a_way_to_the_master_is_blocked(lame: Site) -> None:
+    assert isinstance(lame.farm, Namespaces)
+    master = lame.hosts[0].address
+    _ip("-n", lame.farm.namespace(1), "route", "add", "unreachable", f"{master}/32")
+    began = time.monotonic()
+    checks = lame.fleet("doctor", "pair", "--quick", "--json", expect=11).data["checks"]
+    assert time.monotonic() - began < 15
+    [row] = [check for check in checks if check["id"] == "group.network"]
+    assert row["host"] == "h1" and row["status"] == "fail" and f"does not reach {master} port 2950" in row["evidence"]
+
+
+def _ip(*argv: str) -> None:
+    subprocess.run(["ip", *argv], check=True)
