@@ -46,7 +46,13 @@ class Agent:
             return result
         if not self._keep or (result.rc == _NO_DEPLOY_DIR and command != _START):
             return self._run_once(command, body, deadline)
-        self._put(deadline)
+        try:
+            self._put(deadline)
+        except RemoteFailed:
+            # A full disk must not keep anybody from looking at runs and from stopping them.
+            if command == _START:
+                raise
+            return self._run_once(command, body, deadline)
         return self._run(command, body, deadline)
 
     def _run(self, command: str, body: bytes, deadline: Deadline) -> Result:

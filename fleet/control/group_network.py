@@ -53,9 +53,14 @@ def network(session: Session, group: Group) -> tuple[Node, ...]:
     """
     hosts = {name: effective(session.endpoints[name]).hostname for name in group.members}
 
+    mark = secrets.token_hex(8)
+
+    def asked(name: str, **question: Any) -> dict[str, Any]:
+        return {"mark": mark, "name": name, "deploy_dir": session.instance(name).deploy_dir, **question}
+
     def own(name: str, deadline: Deadline) -> dict[str, Any]:
         others = [hosts[other] for other in group.members if other != name] or [hosts[name]]
-        return _ask(session, name, {"op": "own", "own": hosts[name], "peers": others}, deadline)
+        return _ask(session, name, asked(name, op="own", own=hosts[name], peers=others), deadline)
 
     found = each_member(session, group, own, _LIMIT)
     for name, row in found.items():
@@ -66,15 +71,20 @@ def network(session: Session, group: Group) -> tuple[Node, ...]:
 
     def peers(name: str, deadline: Deadline) -> dict[str, Any]:
         others = [other for other in group.members if other != name]
-        request = {
-            "op": "peers", "names": [hosts[other] for other in others], "addresses": [addresses[o] for o in others]
-        }  # fmt: skip
-        rows: dict[str, Any] = _ask(session, name, request, deadline)["peers"]
-        return {other: rows[addresses[other]] for other in others}
+        there = {"hosts": [hosts[other] for other in others], "addresses": [addresses[other] for other in others]}
+        return _ask(session, name, asked(name, op="peers", names=others, **there), deadline)
 
     ways = each_member(session, group, peers, _LIMIT)
+    _check_apart(session, group, {name: row["shared"] for name, row in ways.items()})
     _check_ports(session, group, addresses[group.master])
-    return tuple(_node(name, addresses[name], found[name]["interface"], ways[name]) for name in group.members)
+    return tuple(
+        _node(
+            name,
+            found[name],
+            {other: ways[name]["peers"][addresses[other]] for other in group.members if other != name},
+        )
+        for name in group.members
+    )
 
 
 def each_member(session: Session, group: Group, job: Any, seconds: float) -> dict[str, Any]:
@@ -85,10 +95,11 @@ def each_member(session: Session, group: Group, job: Any, seconds: float) -> dic
     return report.rows
 
 
-def _node(name: str, address: str, interface: str | None, ways: dict[str, Any]) -> Node:
+def _node(name: str, own: dict[str, Any], ways: dict[str, Any]) -> Node:
+    interface = own["interface"]
     slowest = max(ways, key=lambda peer: _seconds(ways[peer]), default=name)
     others = sorted({str(way["interface"]) for way in ways.values() if way["interface"] != interface})
-    return Node(name, address, interface, _seconds(ways[slowest]) if ways else 0.0, slowest, tuple(others))
+    return Node(name, own["address"], interface, _seconds(ways[slowest]) if ways else 0.0, slowest, tuple(others))
 
 
 def _seconds(way: dict[str, Any]) -> float:
@@ -100,6 +111,20 @@ def _check_distinct(group: Group, addresses: dict[str, str]) -> None:
         twin = next((other for other in addresses if addresses[other] == address and other != name), None)
         if twin is not None:
             raise _unfit(group, name, f"it has the address {address}, and so has {twin}")
+
+
+def _check_apart(session: Session, group: Group, shared: dict[str, list[str]]) -> None:
+    """Raise Blocked for members whose deploy_dir is one folder: each supervisor keeps the run in its own."""
+    for name, others in shared.items():
+        if others:
+            deploy_dir = session.instance(name).deploy_dir
+            raise Blocked(
+                f"{name} and {others[0]} of {group.name} share the folder {deploy_dir}",
+                why="each host keeps state, log and locks of the run under its id: two would overwrite each other's",
+                fix="give each a deploy_dir of its own; rank 0 has the checkpoints, and the others receive them",
+                example=f'"{name}": {{"deploy_dir": "~/fleet/{name}"}}',
+                host=name,
+            )
 
 
 def _check_ports(session: Session, group: Group, address: str) -> None:
@@ -117,8 +142,9 @@ def _check_ports(session: Session, group: Group, address: str) -> None:
         problem = outcome.error or _problem(group, outcome.name, address, outcome.value or {})
         if problem is not None:
             with contextlib.suppress(FleetError):
-                # What listens there would keep the ports from whoever tries again.
-                _ask(session, group.master, {"op": "reach", "name": "", "seconds": 0, **meeting}, deadline)
+                # What still listens there would keep the ports from whoever tries again.
+                if outcome.name != group.master:
+                    _ask(session, group.master, {"op": "reach", "name": "", "seconds": 0, **meeting}, deadline)
             raise problem
 
 

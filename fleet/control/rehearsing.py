@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from fleet.control.deploying import PLAN, DeployOptions, TreeOnce, plan_tree
+from fleet.control.group_resume import plan_group_resume
 from fleet.control.planning import Plan, TrainOptions, chosen_run, plan
 from fleet.control.report import Report
 from fleet.control.resuming import ResumeOptions, Resumption, plan_resume
 from fleet.control.session import Session
 from fleet.control.setting_up import current_release, plan_setup
+from fleet.errors import FleetError
 from fleet.health import probe
 from fleet.inventory import Group, Targets
 from fleet.inventory.profiles import Setting
@@ -90,10 +92,13 @@ def _steps(
 
 def plan_resumes(session: Session, targets: Targets, options: ResumeOptions) -> Report[Resumption]:
     """What a resume would do on every host; nothing is changed."""
-    groups = {name for unit in targets.units if isinstance(unit, Group) for name in unit.members}
-    return session.each(
-        [one.name for one in targets.instances],
-        lambda name, end: plan_resume(session, name, options, end, in_group=name in groups),
-        _VERIFY,
-        repeat=True,
-    )
+    groups = [unit for unit in targets.units if isinstance(unit, Group)]
+    alone = [unit.name for unit in targets.units if not isinstance(unit, Group)]
+    report = session.each(alone, lambda name, end: plan_resume(session, name, options, end), _VERIFY, repeat=True)
+    rows, errors = dict(report.rows), list(report.errors)
+    for group in groups:
+        try:
+            rows |= plan_group_resume(session, group, options)
+        except FleetError as error:
+            errors.append(error.on(error.host or group.name))
+    return Report(rows, tuple(errors))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
@@ -53,6 +54,8 @@ class Resumption:
     request: dict[str, Any]
     step: int | None
     changes: tuple[Change, ...]
+    torn: tuple[str, ...] = ()
+    """What is said of newer checkpoints that do not verify."""
 
     @property
     def gpus(self) -> tuple[int, ...]:
@@ -117,12 +120,20 @@ def plan_resume(
         )
     overrides = parsed(options.arguments, "resume").overrides
     different = changes(name, found.id, stored.manifest, overrides)
-    step = _verified(session, name, found, options.step, deadline)
-    argv = ["trainer.py", "--resume", "{run_dir}" if step is None else f"{{run_dir}}@{step}", *named(different)]
+    step, torn = _verified(session, name, found, options.step, deadline)
+    # Without a step that was asked for, the trainer looks itself: it passes over the same torn ones, and records them.
+    place = "{run_dir}" if options.step is None else f"{{run_dir}}@{step}"
+    argv = ["trainer.py", "--resume", place, *named(different)]
     for override in overrides:
         argv += ["--set", override]
     attempt = int(found.facts.get("attempt") or 1) + 1
-    resumed = {"attempt": attempt, "from": step, "changes": [asdict(change) for change in different]}
+    # The mark tells this resume from one that somebody else asks for at the same moment.
+    resumed = {
+        "attempt": attempt,
+        "from": step,
+        "changes": [asdict(change) for change in different],
+        "mark": secrets.token_hex(8),
+    }
     kept: dict[str, Any] = {field: stored.launch[field] for field in _KEPT if field in stored.launch}
     request = {
         **kept,
@@ -132,7 +143,7 @@ def plan_resume(
         "restart_argv": ["trainer.py", "--resume", "{run_dir}"],
         "record": {**stored.record, "resumed": [*stored.record.get("resumed", ()), resumed]},
     }
-    return Resumption(found, stored, request, step, different)
+    return Resumption(found, stored, request, step, different, torn)
 
 
 def resume(session: Session, name: str, options: ResumeOptions, on_progress: Callable[[str], None]) -> Started:
@@ -157,14 +168,18 @@ def resume(session: Session, name: str, options: ResumeOptions, on_progress: Cal
         resumed_from=planned.step,
     )
     lost = session.record("resume", [name], f"resumed {started.run}", on_hosts=[name], plan=request)
-    return replace(started, changes=planned.changes, log_from=planned.log_end, warnings=(*warnings, *lost))
+    return replace(
+        started, changes=planned.changes, log_from=planned.log_end, warnings=(*planned.torn, *warnings, *lost)
+    )
 
 
-def _verified(session: Session, name: str, found: Found, step: int | None, deadline: Deadline) -> int | None:
-    """The step to continue from; None if the run has no checkpoint and begins anew."""
+def _verified(
+    session: Session, name: str, found: Found, step: int | None, deadline: Deadline
+) -> tuple[int | None, tuple[str, ...]]:
+    """The step to continue from, None if the run has no checkpoint and begins anew; and newer ones that are torn."""
     request: dict[str, Any] = {"deploy_dir": session.instance(name).deploy_dir, "run": found.id}
     if step is not None:
         request["step"] = step
     answer = session.agent(name, deadline).call("verify", request, deadline=deadline.sooner(_VERIFY))
-    found_step: int | None = answer["step"]
-    return found_step
+    torn = [f"checkpoint {row['step']} is passed over: {', '.join(row['problems'])}" for row in answer["rejected"]]
+    return answer["step"], tuple(torn)

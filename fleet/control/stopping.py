@@ -36,10 +36,13 @@ class Stopped:
         """What a user wants to know, in one line."""
         if self.survivors:
             return f"{self.run}: {len(self.survivors)} processes survived"
-        if self.already:
+        if self.already and self.state != "lost":
             return f"{self.run}: already {self.state}"
         if self.checkpoint is not None and self.proven:
             return f"{self.run}: {self.state}; checkpoint step {self.checkpoint['step']} verified"
+        if self.checkpoint is None and self.steps_lost == 0:
+            # It had made no step, or it is a host of a group that does not write checkpoints.
+            return f"{self.run}: {self.state}; it had nothing to save"
         since = "" if self.checkpoint is None else f" since step {self.checkpoint['step']}"
         lost = "" if self.steps_lost is None else f"; {self.steps_lost} steps lost"
         return f"{self.run}: {self.state}; no checkpoint{since}{lost}"
@@ -129,7 +132,9 @@ def _stop(session: Session, found: Found, grace: float, kill: bool, deadline: De
 def _proved(stopped: Stopped) -> bool:
     if stopped.survivors:
         return False
-    return stopped.already or stopped.proven or stopped.state == "completed"
+    # Nobody has looked what a lost run left behind before.
+    ended = stopped.already and stopped.state != "lost"
+    return ended or stopped.proven or stopped.state == "completed"
 
 
 def _incomplete(name: str, stopped: Stopped) -> FleetError:

@@ -6,15 +6,18 @@ cannot be seen from the controller. Groups meet over IPv4.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
 import socket
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
-from fleet.remote.fields import Fields
+from fleet.remote.fields import NAME, Fields
 from fleet.remote.meeting import Meeting
+from fleet.remote.places import DeployDir
 from fleet.remote.refusal import Answer, answered, usage
 
 _SIOCGIFADDR = 0x8915
@@ -23,17 +26,28 @@ _LOOKUPS = 32
 
 
 def main(request: Any) -> tuple[Answer, int]:
-    """Answer a question by its `op`: `own`, `peers`, `listen` or `reach`, with the arguments of the functions below."""
+    """Answer a question by its `op`: `own`, `peers`, `listen` or `reach`, with the arguments of the functions below.
+
+    `own` leaves a mark in the deploy_dir, and `peers`, asked when all have answered, says whose marks are there:
+    `shared`. Supervisors of two hosts cannot keep one run directory.
+    """
     return answered(_answer, request)
 
 
 def _answer(request: Answer) -> Answer:
     fields = Fields(request, "network")
     op = fields.text("op")
-    if op == "own":
-        found = own(fields.text("own"), fields.words("peers"))
-    elif op == "peers":
-        found = peers(dict(zip(fields.words("names"), fields.words("addresses"))))
+    if op in ("own", "peers"):
+        mark = Mark(DeployDir.at(fields.text("deploy_dir")).path, fields.text("mark", NAME))
+        me = fields.text("name", NAME)
+        if op == "own":
+            mark.put(me)
+            found = own(fields.text("own"), fields.words("peers"))
+        else:
+            names = fields.words("names")
+            found = peers(dict(zip(fields.words("hosts"), fields.words("addresses"))))
+            found["shared"] = mark.seen(names)
+            mark.remove(me)
     elif op in ("listen", "reach"):
         ports = tuple(int(port) for port in fields.words("ports"))
         meeting = Meeting(fields.text("address"), ports, fields.text("token"), fields.seconds("seconds", 5))
@@ -42,6 +56,38 @@ def _answer(request: Answer) -> Answer:
         raise usage(f"network {op!r}", why="it is no question", fix="ask one of the four", example='"op": "own"')
     fields.finish()
     return found
+
+
+class Mark(NamedTuple):
+    """A file in a deploy_dir by which another host that shares the folder is recognized."""
+
+    folder: str
+    mark: str
+
+    def put(self, name: str) -> None:
+        """Leave the mark of a host, unless there is no deploy_dir yet: then there is nothing to share."""
+        if os.path.isdir(self.folder):
+            with open(self._path(name), "w", encoding="ascii") as file:
+                file.write(self.mark)
+
+    def seen(self, names: tuple[str, ...]) -> list[str]:
+        """The hosts whose marks are here."""
+        return [name for name in names if self._read(name) == self.mark]
+
+    def remove(self, name: str) -> None:
+        """Take the mark away."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(name))
+
+    def _read(self, name: str) -> str | None:
+        try:
+            with open(self._path(name), encoding="ascii", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, f".group-{name}")
 
 
 def own(name: str, others: tuple[str, ...]) -> Answer:

@@ -121,9 +121,9 @@ def _ended(files: RunFiles, began: float, asked: bool) -> Answer | None:
         group.remove()
     found = {"checkpoint": checkpoint, "proven": True, "steps_lost": 0, "survivors": conclusion.shown(survivors)}
     told = {name: report[name] for name in found if name in report}
-    if (asked or killed) and not report:
-        # It ended while this command waited, and could not write down what it proved; or its supervisor had died, and
-        # what it left behind was ended here.
+    if (asked or killed or state["state"] == "lost") and not report:
+        # It ended while this command waited, and could not write down what it proved; or its supervisor had died, so
+        # that nobody has proved anything yet.
         told = conclusion.proof(files, state["attempt"], newest(files).verified, int(began * 1e9))
     already = not (asked or report or killed)
     return {"run": files.run, "state": state["state"], "exit": state.get("exit"), "already": already, **found, **told}

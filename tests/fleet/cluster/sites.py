@@ -34,11 +34,13 @@ class Site:
         self.ports = {"master_port": given[0], "lead_port": given[1]}
         self.fleet = Fleet(self.configured())
 
-    def configured(self, **changes: Any) -> Path:
-        """Write fleet.json, with changes in the group."""
+    def configured(self, instances: dict[str, dict[str, Any]] | None = None, **changes: Any) -> Path:
+        """Write fleet.json, with changes in instances and in the group."""
         names = [host.name for host in self.hosts]
         group = {"members": names, "master": names[0], **self.ports, **changes}
-        return self.farm.fleet_json(self.root, groups={"pair": group}, limits={"min_free_gib": 0.5}, **self._defaults)
+        return self.farm.fleet_json(
+            self.root, instances=instances, groups={"pair": group}, limits={"min_free_gib": 0.5}, **self._defaults
+        )
 
     @property
     def hosts(self) -> list[FarmHost]:

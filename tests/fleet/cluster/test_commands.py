@@ -126,6 +126,15 @@ def test_the_network_of_a_healthy_group(site: Site) -> None:
     assert f"{site.hosts[1].address} on lo" in rows[1]["evidence"]
 
 
+def test_a_folder_that_two_hosts_share_is_named(site: Site) -> None:
+    shared = str(site.hosts[0].home / "fleet" / "hydra")
+    site.configured(instances={"h1": {"deploy_dir": shared}})
+    rows = site.fleet("doctor", "pair", "--quick", "--json", expect=11).data["checks"]
+    [row] = [check for check in rows if check["id"] == "group.network"]
+    assert row["status"] == "fail" and "of pair share the folder" in row["evidence"]
+    assert not list((site.hosts[0].home / "fleet" / "hydra").glob(".group-*"))
+
+
 def test_a_host_that_cannot_be_reached_is_named_and_nothing_starts(site: Site) -> None:
     before = site.runs(0)
     site.farm.stop_host(1)
@@ -155,3 +164,17 @@ def test_a_node_that_is_an_attempt_ahead_does_not_keep_the_run_from_going_on(sit
     assert resumed["attempt"] == 3
     assert [state.attempt for state in site.states(run, "running")] == [3, 3]
     site.fleet("stop", "pair")
+
+
+def test_dbg(site: Site) -> None:
+    t=time.monotonic()
+    run = site.train("--no-deploy")["run"]; print("train", time.monotonic()-t); t=time.monotonic()
+    site.wait_step(run, 12); print("wait", time.monotonic()-t); t=time.monotonic()
+    site.fleet("stop", "pair"); print("stop", time.monotonic()-t); t=time.monotonic()
+    file = site.run(run, 1).state
+    file.write_text(json.dumps({**json.loads(file.read_text()), "attempt": 2}))
+    resumed = site.fleet("resume", "pair", "--json").data["pair"]; print("resume", time.monotonic()-t, resumed); t=time.monotonic()
+    print([state.attempt for state in site.states(run, "running")])
+    site.fleet("stop", "pair"); print("stop", time.monotonic()-t); t=time.monotonic()
+    print(site.fleet("logs","h0","--run",run,"-n","100").out)
+    for n in (0,1): print((site.run(run,n).path/"supervisor.log").read_text())

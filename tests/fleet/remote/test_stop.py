@@ -111,6 +111,18 @@ def test_a_stop_without_supervisor_ends_what_it_left(host: Host, program: str) -
     end_all(process for process in carrying({}) if "deaf-daemon" in process.argv())
 
 
+def test_a_stop_of_a_lost_run_counts_what_is_lost_however_it_was_found(host: Host) -> None:
+    host.start("run-a", "deaf.py")
+    supervisor = host.supervisor("run-a")
+    wait_for(lambda: _at_least(descendants(supervisor.pid), 3), "the trainer's children")
+    host.kill_supervisor("run-a")
+    assert host.row("run-a")["state"] == "lost", "whoever looks first writes it down"
+    answer = host.stop("run-a")
+    assert answer["checkpoint"] == {"step": 5, "verified": True, "quick": False}
+    assert answer["steps_lost"] == 2 and not answer["proven"]
+    end_all(process for process in carrying({}) if "deaf-daemon" in process.argv())
+
+
 def test_a_second_request_can_only_be_more_urgent(host: Host) -> None:
     host.start("run-a", "deaf.py")
     patient = host.process("stop", {"deploy_dir": str(host.deploy_dir), "run": "run-a", "grace": 600})
