@@ -16,7 +16,7 @@ from fleet.ssh.configuration import effective
 #: Seconds for one question about the network.
 _LIMIT: Final = 90.0
 #: Seconds for which the master listens, and for which the others try; it ends as soon as all have come.
-_LISTEN, _REACH = 14.0, 8.0
+_LISTEN, _REACH = 8.0, 5.0
 #: Seconds of a look-up above which rendezvous stalls.
 SLOW_LOOKUP: Final = 1.0
 
@@ -60,7 +60,8 @@ def network(session: Session, group: Group) -> tuple[Node, ...]:
 
     def own(name: str, deadline: Deadline) -> dict[str, Any]:
         others = [hosts[other] for other in group.members if other != name] or [hosts[name]]
-        return _ask(session, name, asked(name, op="own", own=hosts[name], peers=others), deadline)
+        ports = [str(group.master_port), str(group.lead_port)] if name == group.master else []
+        return _ask(session, name, asked(name, op="own", own=hosts[name], peers=others, ports=ports), deadline)
 
     found = each_member(session, group, own, _LIMIT)
     for name, row in found.items():
@@ -128,7 +129,7 @@ def _check_apart(session: Session, group: Group, shared: dict[str, list[str]]) -
 
 
 def _check_ports(session: Session, group: Group, address: str) -> None:
-    """The master listens, and all others come. What is wrong is told at once; the rest is not waited for."""
+    """The master listens, and all others come. Nobody is left there when this ends: he would disturb the run."""
     token, guests = secrets.token_hex(16), [name for name in group.members if name != group.master]
     meeting = {"address": address, "ports": [str(group.master_port), str(group.lead_port)], "token": token}
     deadline = session.deadline(_LIMIT)
@@ -138,14 +139,16 @@ def _check_ports(session: Session, group: Group, address: str) -> None:
             return _ask(session, name, {"op": "listen", "guests": guests, "seconds": _LISTEN, **meeting}, deadline)
         return _ask(session, name, {"op": "reach", "name": name, "seconds": _REACH, **meeting}, deadline)
 
+    problem: FleetError | None = None
+    there = set(group.members)
     for outcome in fan_out(group.members, meet, jobs=len(group.members), deadline=deadline):
-        problem = outcome.error or _problem(group, outcome.name, address, outcome.value or {})
-        if problem is not None:
+        there.discard(outcome.name)
+        problem = problem or outcome.error or _problem(group, outcome.name, address, outcome.value or {})
+        if problem is not None and there == {group.master}:
             with contextlib.suppress(FleetError):
-                # What still listens there would keep the ports from whoever tries again.
-                if outcome.name != group.master:
-                    _ask(session, group.master, {"op": "reach", "name": "", "seconds": 0, **meeting}, deadline)
-            raise problem
+                _ask(session, group.master, {"op": "reach", "name": "", "seconds": 0, **meeting}, deadline)
+    if problem is not None:
+        raise problem
 
 
 def _problem(group: Group, name: str, address: str, row: dict[str, Any]) -> FleetError | None:

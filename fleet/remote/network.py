@@ -42,7 +42,9 @@ def _answer(request: Answer) -> Answer:
         me = fields.text("name", NAME)
         if op == "own":
             mark.put(me)
-            found = own(fields.text("own"), fields.words("peers"))
+            found = own(
+                fields.text("own"), fields.words("peers"), tuple(int(port) for port in fields.words("ports", []))
+            )
         else:
             names = fields.words("names")
             found = peers(dict(zip(fields.words("hosts"), fields.words("addresses"))))
@@ -90,9 +92,9 @@ class Mark(NamedTuple):
         return os.path.join(self.folder, f".group-{name}")
 
 
-def own(name: str, others: tuple[str, ...]) -> Answer:
+def own(name: str, others: tuple[str, ...], ports: tuple[int, ...] = ()) -> Answer:
     """`{"address", "interface", "host_name"}`: the address of this host that the others reach, and its interface; or
-    `{"problem"}`.
+    `{"problem"}`, also when one of these ports of it is not free.
 
     `name` and `others` are names or numbers as SSH uses them. An address of ours that SSH uses is taken as it is;
     behind a translation of addresses it is the one that this host sends from towards the others.
@@ -107,6 +109,11 @@ def own(name: str, others: tuple[str, ...]) -> Answer:
     address = mine if mine is not None and not local and _is_ours(mine) else _source(number)
     if address is None:
         return {"problem": f"there is no route to {others[0]} ({number})"}
+    for port in ports:
+        try:
+            socket.create_server((address, port)).close()
+        except OSError as error:
+            return {"problem": f"its port {port} is not free: {os.strerror(error.errno or 0)}"}
     return {"address": address, "interface": interface_of(address), "host_name": socket.gethostname()}
 
 

@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.needs("sshd"), pytest.mark.needs("netns")]
 
 #: Seconds until a run on two hosts is confirmed, and from a failure until nothing of it is left on any host.
 LAUNCH, ALL_STOPPED = 10.0, 5.0
+#: Factor on the first where other work shares the two cores, which import torch four times.
+SLACK = 2
 #: Seconds after which a silent host counts as gone, that its trainer then has to end, and that a link may be down.
 SILENCE, GRACE, FLAP = 5.0, 2.0, 3.0
 #: A model that takes milliseconds a step.
@@ -71,32 +73,32 @@ def test_a_killed_worker_stops_all_and_the_run_goes_on_from_its_checkpoint(site:
         options = TrainOptions(deploy=False, max_restarts=1, waits=(0.2,), arguments=ARGUMENTS)
         run = fleet.train("pair", options).only().run
     created = json.loads((site.run(run, 0).path / "launch.json").read_text())["created"]
-    assert time.time() - created < LAUNCH, "from the start of the supervisors until it is confirmed"
+    assert time.time() - created < LAUNCH * SLACK, "from the start of the supervisors until it is confirmed"
     site.wait_step(run, 25)
-    for attempt in (1, 2):
-        end_all([site.rank(run, 1, 1)])
-        all_gone(site, run)
-        if attempt == 1:
-            wait_for(lambda: "run.resumed" in dict(site.events(run)), "a resume", 60)
-            resumed = dict(site.events(run))["run.resumed"]["step"]
-            assert resumed >= 20 and resumed % 20 == 0
-            site.wait_step(run, resumed + 5)
-    states = site.states(run)
-    assert [state.state for state in states] == ["killed", "killed"] and states[0].exit == states[1].exit
-    rows = [row for row in site.fleet("runs", "pair", "--json").data["runs"] if row["id"] == run]
-    assert len(rows) == 2
-    for row in rows:
-        culprit = row["exit"]["culprit"]
-        assert (culprit["node"], culprit["rank"], row["exit"]["signal"], row["attempt"]) == (1, 1, 9, 2)
+    end_all([site.rank(run, 1, 1)])
+    all_gone(site, run)
+    wait_for(lambda: "run.resumed" in dict(site.events(run)), "a resume", 60)
+    resumed = dict(site.events(run))["run.resumed"]["step"]
+    assert resumed >= 20 and resumed % 20 == 0
+    for node in range(2):
+        exit = dict(site.events(run, node))["run.restarted"]["exit"]
+        assert (exit["culprit"]["node"], exit["culprit"]["rank"], exit["signal"]) == (1, 1, 9)
     shown = site.fleet("logs", "pair", "-n", "1000", "--run", run).out
-    assert "h1/- | fleet: rank 1 on h1 failed first: signal 9; starting again in 0 s" in shown
-    assert "h0/- | fleet: rank 1 on h1 failed first: signal 9; not restarted: 1 restarts in an hour are spent" in shown
+    for name in ("h0", "h1"):
+        assert f"{name}/- | fleet: rank 1 on h1 failed first: signal 9; starting again in 0 s" in shown
+    site.wait_step(run, resumed + 5)
+    began = len(site.events(run))
+    site.fleet("stop", "pair")
+    assert [state.state for state in site.states(run)] == ["stopped", "stopped"]
+    kinds = [kind for kind, _ in site.events(run)[began:]]
+    assert kinds.count("run.stopped") == 1 and kinds.count("signal.received") == 1
+    assert site.state(run, 0).last_verified_checkpoint is not None
 
 
 def test_a_link_may_flap_and_when_it_dies_both_sides_stop_and_say_why(site: Site) -> None:
     assert isinstance(site.farm, Namespaces)
-    run = site.train("--no-deploy", *("--", *ARGUMENTS))["run"]
-    site.wait_step(run, 25)
+    run = site.train("--no-deploy", "--max-restarts", "0", "--", *ARGUMENTS)["run"]
+    site.wait_step(run, 5)
     site.farm.link(1, up=False)
     time.sleep(FLAP)
     site.farm.link(1, up=True)
@@ -112,15 +114,6 @@ def test_a_link_may_flap_and_when_it_dies_both_sides_stop_and_say_why(site: Site
     for state, kind, words in ((near, "NodeLost", "h1 was silent"), (far, "LeadLost", "the lead on h0 was silent")):
         assert state.state == "failed" and state.exit is not None and state.exit.kind == kind
         assert state.exit.culprit is not None and words in state.exit.culprit.message
-
-    saved = site.fleet("resume", "pair", "--run", run, "--json").data["pair"]
-    assert saved["attempt"] == 2 and saved["resumed_from"] >= 20
-    site.wait_step(run, saved["resumed_from"] + 3)
-    began = len(site.events(run))
-    site.fleet("stop", "pair")
-    assert [state.state for state in site.states(run)] == ["stopped", "stopped"]
-    kinds = [kind for kind, _ in site.events(run)[began:]]
-    assert kinds.count("run.stopped") == 1 and kinds.count("signal.received") <= 1
 
 
 @pytest.fixture(scope="module")

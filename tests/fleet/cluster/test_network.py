@@ -34,6 +34,14 @@ def test_an_address_of_ours_is_taken_as_it_is(addresses: list[str]) -> None:
     assert (found["address"], found["interface"]) == (addresses[1], "lo")
 
 
+def test_a_port_of_ours_that_is_taken_is_named(addresses: list[str]) -> None:
+    with socket.create_server((addresses[0], 0)) as taken:
+        port = taken.getsockname()[1]
+        found = own(addresses[0], (addresses[1],), (free_port(addresses[0]), port))
+    assert found == {"problem": f"its port {port} is not free: Address already in use"}
+    assert own(addresses[0], (addresses[1],), (port,))["address"] == addresses[0]
+
+
 def test_a_name_that_means_the_loopback_is_not_what_others_reach() -> None:
     """Many systems have a line `127.0.1.1 NAME` for their own name."""
     found = own("127.0.1.1", ("192.0.2.1",))

