@@ -67,7 +67,9 @@ def _settings(launch: Launch) -> dict[str, str]:
         # How long torchrun waits for its workers once it was told to end; ignored by versions that do not know it.
         settings["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(int(launch.grace) + 1)
     if launch.group is not None and launch.group.interface is not None:
-        settings["NCCL_SOCKET_IFNAME"] = settings["GLOO_SOCKET_IFNAME"] = launch.group.interface
+        settings["GLOO_SOCKET_IFNAME"] = launch.group.interface
+        # To NCCL a name alone is a beginning: eth1 would mean eth10 too.
+        settings["NCCL_SOCKET_IFNAME"] = f"={launch.group.interface}"
     return settings
 
 

@@ -91,7 +91,8 @@ def test_a_killed_worker_stops_all_and_the_run_goes_on_from_its_checkpoint(site:
     site.fleet("stop", "pair")
     assert [state.state for state in site.states(run)] == ["stopped", "stopped"]
     kinds = [kind for kind, _ in site.events(run)[began:]]
-    assert kinds.count("run.stopped") == 1 and kinds.count("signal.received") == 1
+    # Which rank was told first is chance; the others agree with it, and rank 0 records only what it was told itself.
+    assert kinds.count("run.stopped") == 1 and kinds.count("signal.received") <= 1
     assert site.state(run, 0).last_verified_checkpoint is not None
 
 
