@@ -10,6 +10,7 @@ that they cannot rot, then left out, and the summary says so.
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import subprocess
 from collections.abc import Callable, Generator
@@ -21,6 +22,8 @@ from hypothesis import settings
 from hydra.training.signals import Requests
 from hydra.training.waiting import spin_briefly
 
+# Before anything imports distutils: torch's compiler imports setuptools, which refuses to start beside Python's own.
+importlib.import_module("setuptools")
 # Tests share their machine with the processes that they start.
 spin_briefly()
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fleet.control.group_network import network
+from fleet.control.groups import check_alike
 from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.control.status import known_gpus
 from fleet.environment import check as check_environment
-from fleet.errors import FleetError
+from fleet.errors import Blocked, FleetError
 from fleet.health import Check, preflight, probe, transfer_rate
 from fleet.inventory import Group
 from fleet.ssh import Deadline
@@ -25,20 +26,22 @@ _SLOW_LINK: Final = 1.0
 def doctor(
     session: Session, names: Sequence[str], *, quick: bool = False, group: Group | None = None
 ) -> Report[tuple[Check, ...]]:
-    """Check hosts; with a group also the network between its members. A host that cannot be reached is a failed check
-    and an error.
+    """Check hosts; with a group also whether its members are alike, and the network between them. A host that cannot
+    be reached is a failed check and an error.
     """
     report = session.each(names, lambda name, deadline: _host(session, name, quick, deadline), LIMIT, repeat=True)
-    rows = dict(report.rows)
+    rows = {name: checks for name, (checks, _) in report.rows.items()}
     for error in report.errors:
         host = str(error.host)
         rows[host] = (Check(f"reach.{error.kind}", host, "fail", error.what, f"{error.fix}; {error.example}"),)
     if group is not None and not report.errors:
-        rows[group.master] = (*rows[group.master], *_group(session, group))
+        alike = _alike(group, {name: report.rows[name][1] for name in group.members})
+        rows[group.master] = (*rows[group.master], alike, *_group(session, group))
     return Report({name: rows[name] for name in names}, report.errors)
 
 
-def _host(session: Session, name: str, quick: bool, deadline: Deadline) -> tuple[Check, ...]:
+def _host(session: Session, name: str, quick: bool, deadline: Deadline) -> tuple[tuple[Check, ...], dict[str, object]]:
+    """The checks of one host, and what must be equal on all hosts of a group."""
     begun = time.monotonic()
     transport = session.transport(name, deadline)
     seconds = time.monotonic() - begun
@@ -65,7 +68,18 @@ def _host(session: Session, name: str, quick: bool, deadline: Deadline) -> tuple
     for environment in report.environments:
         for finding in check_environment(transport, deploy_dir, environment, deadline=deadline):
             checks.append(Check(finding.id, name, finding.status, finding.evidence, finding.fix))
-    return tuple(checks)
+    # Where torch is may differ; which torch it is may not.
+    torch = sorted(check.evidence.partition(" in ")[0] for check in checks if check.id == "torch")
+    gpus = ", ".join(str(gpu.name) for gpu in report.gpus) or "none"
+    return tuple(checks), {"release": report.release, "torch": "; ".join(torch), "GPUs": gpus}
+
+
+def _alike(group: Group, facts: Mapping[str, Mapping[str, object]]) -> Check:
+    try:
+        check_alike(group, facts)
+    except Blocked as error:
+        return Check("group.alike", group.master, "fail", error.what, f"{error.fix}; {error.example}")
+    return Check("group.alike", group.master, "ok", f"the same {', '.join(next(iter(facts.values())))} on all members")
 
 
 def _group(session: Session, group: Group) -> list[Check]:

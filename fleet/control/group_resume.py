@@ -72,7 +72,9 @@ def plan_group_resume(session: Session, group: Group, options: ResumeOptions) ->
     # A node may have begun an attempt that another one did not live to see.
     attempt = max(int(planned.request["attempt"]) for planned in plans.values())
     shared = {"attempt": attempt, "resume_argv": lead.request["resume_argv"]}
-    return {name: replace(planned, request={**planned.request, **shared}) for name, planned in plans.items()}
+    return {
+        name: replace(planned, request={**planned.request, **shared}, step=lead.step) for name, planned in plans.items()
+    }
 
 
 def _ready(

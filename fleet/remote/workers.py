@@ -17,8 +17,8 @@ from fleet.remote.evidence import Failure
 from fleet.remote.identity import PROC, Identity, NotThatProcess, boot_id, send_signal, stat_fields
 from fleet.remote.processes import environment
 
-#: Seconds between searches for ranks that are not known yet.
-_SEARCH_EVERY = 0.5
+#: Seconds between searches for ranks that are not known yet: one that fails before it is found fails unseen.
+_SEARCH_EVERY = 0.1
 _ZOMBIE = (b"Z", b"X")
 
 
@@ -32,6 +32,8 @@ class Workers:
         self._seen: set[Identity] = set()
         self._told: set[Identity] = set()
         self._next_search = 0.0
+        self._found: list[int] = []
+        """Handles of ranks that nobody waits for yet."""
         self.failures: list[Failure] = []
         """Ranks that ended with a status other than 0, in the order in which it was noticed."""
         self.failed_at: float | None = None
@@ -45,14 +47,15 @@ class Workers:
             if fields is None or fields[0] in _ZOMBIE or int(fields[19]) != identity.start:
                 del self._alive[identity]
                 self._note(rank, identity, fields)
-        now = time.monotonic()
-        if len(self._seen) >= self._count or now < self._next_search:
-            return []
-        self._next_search = now + _SEARCH_EVERY
-        return self._search()
+        if time.monotonic() >= self._next_search:
+            self._search()
+        handles, self._found = self._found, []
+        return handles
 
     def terminate(self) -> bool:
         """Send TERM to each rank once; returns whether any rank is known."""
+        # A stop may come before the next search, and TERM to the launcher instead would end its ranks without a save.
+        self._search()
         for identity in self._alive:
             if identity not in self._told:
                 self._told.add(identity)
@@ -66,8 +69,11 @@ class Workers:
             with contextlib.suppress(NotThatProcess):
                 send_signal(identity, signal.SIGKILL)
 
-    def _search(self) -> list[int]:
-        handles = []
+    def _search(self) -> None:
+        """Look for ranks that are not known yet."""
+        if len(self._seen) >= self._count:
+            return
+        self._next_search = time.monotonic() + _SEARCH_EVERY
         for pid in _children(self._launcher):
             fields = stat_fields(pid)
             rank = environment(pid).get("RANK", "")
@@ -80,8 +86,7 @@ class Workers:
             self._alive[identity] = int(rank)
             with contextlib.suppress(ProcessLookupError):
                 handle = pidfd.open_pidfd(pid)
-                handles += [] if handle is None else [handle]
-        return handles
+                self._found += [] if handle is None else [handle]
 
     def _note(self, rank: int, identity: Identity, fields: list[bytes] | None) -> None:
         """Note how a rank ended, if its status can still be seen; else the launcher's own report must do."""

@@ -26,6 +26,7 @@ SCRIPTS: dict[str, tuple[list[str], list[str]]] = {
     "fleet_status": ([], ["--count", "3", "--hosts", "20"]),
     "fleet_follow": ([], ["--count", "20"]),
     "fleet_runs": ([], ["--count", "20"]),
+    "fleet_group": ([], ["--count", "3"]),
     "fleet_identity": ([], ["--count", "50"]),
 }
 

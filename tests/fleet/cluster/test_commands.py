@@ -64,7 +64,7 @@ def test_one_stop_saves_once_and_resumes_go_on_from_there(site: Site) -> None:
     alone = site.fleet("resume", "h0", "--run", run, expect=2)
     assert "was started on a group of hosts" in alone.err
     planned = site.fleet("resume", "pair", "--step", str(step), "--dry-run", "--json").data
-    assert {row["attempt"] for row in planned.values()} == {4}
+    assert {(row["attempt"], row["resumed_from"]) for row in planned.values()} == {(4, step)}
     exact = site.fleet("resume", "pair", "--step", str(step), "--json").data["pair"]
     assert exact["resumed_from"] == step
     resumes = [step, step]
@@ -133,6 +133,20 @@ def test_the_network_of_a_healthy_group(site: Site) -> None:
     rows = [check for check in checked.data["checks"] if check["id"] == "group.network"]
     assert [(row["host"], row["status"]) for row in rows] == [("h0", "ok"), ("h1", "ok")], rows
     assert f"{site.hosts[1].address} on lo" in rows[1]["evidence"]
+    [alike] = [check for check in checked.data["checks"] if check["id"] == "group.alike"]
+    assert (alike["status"], alike["evidence"]) == ("ok", "the same release, torch, GPUs on all members")
+
+
+def test_members_that_differ_are_told_apart(site: Site) -> None:
+    (site.root / "notes.txt").write_text("another release\n")
+    try:
+        site.fleet("deploy", "h1")
+        checked = site.fleet("doctor", "pair", "--quick", "--json", expect=11)
+    finally:
+        (site.root / "notes.txt").unlink()
+        site.fleet("deploy", "pair")
+    [alike] = [check for check in checked.data["checks"] if check["id"] == "group.alike"]
+    assert alike["status"] == "fail" and "the hosts of pair differ in release: h0 " in alike["evidence"]
 
 
 def test_a_folder_that_two_hosts_share_is_named(site: Site) -> None:

@@ -50,14 +50,16 @@ def test_a_cpu_host_is_chosen_only_without_devices() -> None:
     assert choose(devices(H100), gpu="cpu").settings["training.device"] == "cpu"
 
 
-@pytest.mark.parametrize(
-    ("capability", "compute"), [((8, 0), "bf16"), ((9, 0), "bf16"), ((7, 5), "fp32"), (None, "fp32")]
-)
+@pytest.mark.parametrize(("capability", "compute"), [((8, 0), "bf16"), ((9, 0), "bf16"), ((7, 5), "fp32")])
 def test_a_product_without_a_row_is_generic_with_a_notice(capability: tuple[int, int] | None, compute: str) -> None:
     choice = choose(devices("NVIDIA L40S", capability=capability))
     assert choice.profile.name == "generic"
     assert choice.settings == {"training.compile": "none", "precision.compute": compute}
     assert choice.notices == ('no profile matches "NVIDIA L40S"; the settings are cautious, and MFU cannot be given',)
+
+
+def test_the_trainer_decides_where_the_capability_was_not_asked() -> None:
+    assert choose(devices("NVIDIA L40S", capability=None)).settings == {"training.compile": "none"}
 
 
 def test_a_named_profile_is_used_and_its_difference_told() -> None:

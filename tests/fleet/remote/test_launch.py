@@ -140,7 +140,11 @@ def test_children_get_identity_settings_and_secrets(monkeypatch: pytest.MonkeyPa
     assert "RANK" not in variables and "FLEET_CONFIG" not in variables
     assert child_environment(launch(), FILES, 1, {})["CUDA_VISIBLE_DEVICES"] == ""
     group = child_environment(launch(group=GROUP), FILES, 1, {})
-    assert (group["FLEET_NODE_RANK"], group["NCCL_SOCKET_IFNAME"], group["GLOO_SOCKET_IFNAME"]) == ("1", "=eth1", "eth1")
+    assert (group["FLEET_NODE_RANK"], group["NCCL_SOCKET_IFNAME"], group["GLOO_SOCKET_IFNAME"]) == (
+        "1",
+        "=eth1",
+        "eth1",
+    )
     assert group["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "61"
 
 
