@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fleet.cli.application import main
+from fleet.cli import main
 
 main()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.errors import Usage
 from fleet.inventory import Instance
-from fleet.release import Deployed, Limits, PlanStep, Tree, deploy, plan_deploy, scan
+from fleet.release import Deployed, Limits, Tree, deploy, scan
 from fleet.ssh import Deadline
+
+if TYPE_CHECKING:
+    from fleet.release import PlanStep
 
 MIB: Final = 1 << 20
 #: Bytes a second below which a link is not worth waiting for; with four times the estimate and 30 s it is the limit.
@@ -118,6 +121,8 @@ def plan_tree(
     session: Session, name: str, tree: TreeOnce, options: DeployOptions, deadline: Deadline
 ) -> tuple[PlanStep, ...]:
     """The steps for one host."""
+    from fleet.release import plan_deploy
+
     _check_size(name, tree.get(), session.instance(name), options)
     return plan_deploy(
         session.transport(name, deadline),

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
 
-from fleet.agent import Agent
 from fleet.control.endpoints import endpoint
 from fleet.control.known_secrets import known_secrets
 from fleet.control.report import Report
@@ -23,6 +22,7 @@ from fleet.ssh import Cmd, Deadline, Endpoint, Pool, Transport, fan_out, retried
 from fleet.workspace import AuditRecord, LogCache, Workspace
 
 if TYPE_CHECKING:
+    from fleet.agent import Agent
     from fleet.ssh.trust import Presented
 
 T = TypeVar("T")
@@ -153,6 +153,9 @@ class Session:
 
     def agent(self, name: str, deadline: Deadline) -> Agent:
         """The agent of a host."""
+        # Imported late: a deploy needs none.
+        from fleet.agent import Agent
+
         transport, instance = self.transport(name, deadline), self.instance(name)
         return Agent(transport, instance.deploy_dir, self.python(name), keep=not self._rehearsal)
 

@@ -5,12 +5,17 @@ A release is named by the digest of its content, verified on the host before it 
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Final
+
 from fleet.release.deploying import Deployed, Limits, deploy
-from fleet.release.planning import PlanStep, plan_deploy
 from fleet.release.provenance import Provenance
-from fleet.release.pruning import Kept, Prunable, Pruned, prune
-from fleet.release.rolling import ReleaseInfo, RolledBack, releases, rollback
 from fleet.release.tree import Tree, scan
+
+if TYPE_CHECKING:
+    from fleet.release.planning import PlanStep, plan_deploy
+    from fleet.release.pruning import Kept, Prunable, Pruned, prune
+    from fleet.release.rolling import ReleaseInfo, RolledBack, releases, rollback
 
 __all__ = [
     "Deployed",
@@ -30,3 +35,17 @@ __all__ = [
     "rollback",
     "scan",
 ]
+
+#: What a deploy does not need, by module: imported when it is first asked for.
+_LATER: Final = {
+    "fleet.release.planning": ("PlanStep", "plan_deploy"),
+    "fleet.release.pruning": ("Kept", "Prunable", "Pruned", "prune"),
+    "fleet.release.rolling": ("ReleaseInfo", "RolledBack", "releases", "rollback"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,7 +36,7 @@ class Deploying:
         self.slow = {trip: replace(farm.through(0, proxy), name=f"rtt{trip}") for trip, proxy in proxies.items()}
         farm.fleet_json(self.tree, hosts=[self.direct, *self.slow.values()])
         self.host = Deployed(self.direct.home / "fleet" / "hydra")
-        self._edits = 0
+        self._edits = self._rounds = 0
 
     def deploy(self, host: FarmHost) -> str:
         """Deploy and say what it did: noop, switched or uploaded."""
@@ -61,14 +61,25 @@ class Deploying:
         assert self.deploy(host) == "uploaded"
 
     def forget(self) -> None:
-        """Remove from the host what was sent."""
+        """Put aside what was sent, so that the host has nothing.
+
+        It is not removed: ext4 does not use a file's number again for a minute after its removal, and searches past all
+        such numbers for each file that it creates. Removing 4,000 files here made both tools three times as slow.
+        """
+        self._rounds += 1
+        aside = self.direct.home / f"round{self._rounds}"
+        aside.mkdir()
         for folder in ("fleet", "rsync"):
-            place = self.direct.home / folder
-            if place.exists():
-                for path in [place, *place.rglob("*")]:
-                    if path.is_dir() and not path.is_symlink():
-                        path.chmod(0o755)
-                shutil.rmtree(place)
+            if (self.direct.home / folder).exists():
+                (self.direct.home / folder).rename(aside / folder)
+
+    def clear(self) -> None:
+        """Remove all that was sent: releases have no write permission."""
+        for aside in self.direct.home.glob("round*"):
+            for path in aside.rglob("*"):
+                if path.is_dir() and not path.is_symlink():
+                    path.chmod(0o755)
+            shutil.rmtree(aside)
 
     def rsync(self, host: FarmHost) -> None:
         """The same with rsync."""
@@ -136,6 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure_warm(sheet, deploying, options.count)
         measure_cold(sheet, deploying, options.count)
         deploying.forget()
+        deploying.clear()
     return sheet.finish(options.json)
 
 
