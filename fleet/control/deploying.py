@@ -11,7 +11,7 @@ from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.errors import Usage
 from fleet.inventory import Instance
-from fleet.release import Deployed, Limits, Tree, deploy, scan
+from fleet.release import SILENCE, Deployed, Limits, Tree, deploy, scan
 from fleet.ssh import Deadline
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 MIB: Final = 1 << 20
 #: Bytes a second below which a link is not worth waiting for; with four times the estimate and 30 s it is the limit.
 _SLOW: Final = 1 << 20
+#: Seconds to wait for the lock of a host: of an upload of this process that was cut, for which the host waits as long
+#: as it takes it to notice, and of anybody else's.
+_OWN: Final = SILENCE + 10.0
+_OTHERS: Final = 1.0
 #: Seconds to ask one host what a deploy would do.
 PLAN: Final = 120.0
 
@@ -39,10 +43,14 @@ class DeployOptions:
 class TreeOnce:
     """The project's tree, scanned once however many hosts it goes to, while their connections are being opened."""
 
+    #: Hosts for which a deploy of it was begun.
+    begun: set[str]
+
     def __init__(self, session: Session, options: DeployOptions) -> None:
         self._session, self._options = session, options
         self._guard = threading.Lock()
         self._tree: Tree | None = None
+        self.begun = set()
 
     def get(self) -> Tree:
         """The tree. Raises what scanning raises."""
@@ -94,6 +102,9 @@ def deploy_tree(
     """Deploy one tree to one host."""
     instance = session.instance(name)
     _check_size(name, tree.get(), instance, options)
+    # Begun before, so its connection was lost, and the host may not have noticed yet.
+    patience = _OWN if name in tree.begun else _OTHERS
+    tree.begun.add(name)
     return deploy(
         session.transport(name, deadline),
         tree.get(),
@@ -103,6 +114,7 @@ def deploy_tree(
         deadline=deadline,
         on_progress=None if on_progress is None else lambda sent, total: on_progress(name, sent, total),
         python=session.python(name),
+        patience=patience,
     )
 
 

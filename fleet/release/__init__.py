@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from fleet.release.deploying import Deployed, Limits, deploy
 from fleet.release.provenance import Provenance
+from fleet.release.steps import SILENCE
 from fleet.release.tree import Tree, scan
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fleet.release.rolling import ReleaseInfo, RolledBack, releases, rollback
 
 __all__ = [
+    "SILENCE",
     "Deployed",
     "Kept",
     "Limits",

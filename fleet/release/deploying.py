@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from fleet.errors import Busy
 from fleet.release.base import Base, nearest
 from fleet.release.inspection import Inspection, inspect
 from fleet.release.outcome import NO_BASE, UNVERIFIED, fields, refusal, release_or_none, words
@@ -26,6 +27,8 @@ class Limits:
 
 
 _LIMITS: Final = Limits()
+#: Seconds before a host is asked again whose lock is held.
+_AGAIN: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +100,33 @@ def deploy(
     deadline: Deadline,
     on_progress: Progress | None = None,
     python: str = "python3",
+    patience: float = 1.0,
 ) -> Deployed:
     """Make `tree` the current release of a host; with `switch=False` only put it there.
 
     A tree that is current already costs one round trip. It may be given as a function, which is called after the host
     was asked: then the tree can be looked at meanwhile, in another thread. `on_progress` is told bytes sent and bytes
-    in all. `python` replaces tools that the host lacks. Raises Busy, Unverified, Blocked (no room), RemoteFailed, Usage
-    (a file changed meanwhile) and what the transport raises; whatever is raised, the host's current release is whole.
+    in all. `python` replaces tools that the host lacks. `patience` is how many seconds to wait for another deploy: what
+    is left of an upload that was cut holds the lock until the host has noticed. Raises Busy, Unverified, Blocked (no
+    room), RemoteFailed, Usage (a file changed meanwhile) and what the transport raises; whatever is raised, the host's
+    current release is whole.
     """
     began = time.perf_counter()
-    host = inspect(transport, deploy_dir, deadline, python)
-    tree = tree if isinstance(tree, Tree) else tree()
-    job = _Deploy(transport, tree, deploy_dir, switch, deadline, on_progress, python)
+    while True:
+        host = inspect(transport, deploy_dir, deadline, python)
+        tree = tree if isinstance(tree, Tree) else tree()
+        job = _Deploy(transport, tree, deploy_dir, switch, deadline, on_progress, python)
+        try:
+            return _deployed(job, host, limits, began)
+        except Busy:
+            if time.perf_counter() - began + _AGAIN > min(patience, deadline.remaining()):
+                raise
+            time.sleep(_AGAIN)
+
+
+def _deployed(job: _Deploy, host: Inspection, limits: Limits, began: float) -> Deployed:
+    """Do what is left to do for a host that was asked."""
+    transport, tree, deploy_dir, switch = job.transport, job.tree, job.deploy_dir, job.switch
     todo = task(host, tree)
     action: Action = "noop"
     previous, sent, reused, count = host.current, 0, len(tree.entries), 0

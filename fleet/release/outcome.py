@@ -48,7 +48,7 @@ def refusal(result: Result, host: str, deploy_dir: str, doing: str) -> FleetErro
         return Busy(
             f"another deploy is at work in {deploy_dir}: {said}",
             why="two at once would each remove what the other has not finished",
-            fix="wait for it; its lock ends with it",
+            fix="wait for it; its lock ends with it, and 20 s after the last byte if its connection was cut",
             example=f"fleet deploy {host}",
             host=host,
         )

@@ -27,10 +27,15 @@ def receive_command(
     base: str,
     switch: bool,
     seconds: int,
+    silence: int,
     python: str,
 ) -> Cmd:
-    """Receive a release on stdin. `digests` are those of manifest, checksum list and record; `base` may be empty."""
-    arguments = (deploy_dir, machine, release, *digests, base, _action(switch), str(seconds), python)
+    """Receive a release on stdin. `digests` are those of manifest, checksum list and record; `base` may be empty.
+
+    The host gives up after `seconds`, or when nothing has arrived for `silence` seconds.
+    """
+    limits = (str(seconds), python, str(silence))
+    arguments = (deploy_dir, machine, release, *digests, base, _action(switch), *limits)
     return _script("receive.sh", *arguments, verify=True)
 
 

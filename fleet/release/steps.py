@@ -22,6 +22,9 @@ _ROOM: Final = 1.5
 _SLACK: Final = 4096
 #: Seconds that a receiver outlives its controller's deadline, at most.
 _PATIENCE: Final = 5
+#: Seconds without a byte after which a receiver takes its controller for gone. A transport notices a dead host in 6, so
+#: this is longer than any upload that is still going on can be silent.
+SILENCE: Final = 20
 #: Seconds after which any receiver ends.
 _LONGEST: Final = 3600
 
@@ -59,6 +62,7 @@ def receiving(
         base="" if base is None else base.release,
         switch=switch,
         seconds=min(int(deadline.remaining()) + _PATIENCE, _LONGEST),
+        silence=SILENCE,
         python=python,
     )
 

@@ -1,31 +1,64 @@
 # Receive a release as a tar stream on stdin, verify it and make it visible in one rename. Until then it is a directory
 # in tmp/ that the next deploy removes.
 # $1 deploy_dir, $2 machine, $3 id, $4 digest of the manifest, $5 of the checksum list, $6 of the record, $7 base release
-# or empty, $8 switch or keep, $9 seconds after which the controller has given up, ${10} interpreter.
+# or empty, $8 switch or keep, $9 seconds after which the controller has given up, ${10} interpreter, ${11} seconds to
+# wait for the next byte.
 id=$3
 base_release=$7
 seconds=$9
 python=${10}
+silence=${11}
 work=
+unpacking=
 
 end() {
     cd / || exit 1
+    [ -z "$unpacking" ] || kill "$unpacking" "$watching"
     # What still runs could write into what is removed.
     wait
     [ -z "$work" ] || discard "$work"
 }
 
-# Run a command for a limited time: a link that dies without a word keeps stdin open for ever.
-limited() {
-    if has timeout; then
-        timeout "$seconds" "$@"
-        result=$?
-        # An old one takes the seconds for the command, fails to find it, and has read nothing.
-        [ "$result" -eq 127 ] || [ "$result" -eq 126 ] || return "$result"
-    fi
-    "$python" -c 'import os, signal, sys
-signal.alarm(int(sys.argv[1]))
-os.execvp(sys.argv[2], sys.argv[2:])' "$seconds" "$@"
+# A link that dies without a word keeps stdin open for ever, and the lock with it. This ends the process $1 when it has
+# waited $silence seconds for input, or once the controller has given up. Told by the kernel's counters and not by the
+# files, since a long one may arrive slowly; where those cannot be read only the second limit is left.
+watch_over() {
+    pause=
+    trap 'kill $pause; exit 0' TERM
+    seen=
+    idle=0
+    total=0
+    while kill -0 "$1"; do
+        sleep 2 &
+        pause=$!
+        wait "$pause"
+        total=$((total + 2))
+        idle=$((idle + 2))
+        now=$(cat "/proc/$1/io" "/proc/$1/status") || now=
+        case $now in
+        *"State:	S"*) [ "$now" = "$seen" ] || idle=0 ;;
+        *) idle=0 ;;
+        esac
+        seen=$now
+        if [ "$idle" -ge "$silence" ] || [ "$total" -ge "$seconds" ]; then
+            kill "$1"
+        fi
+    done
+}
+
+# Unpack what arrives into $1.
+unpack() {
+    # The shell gives a command in the background no input unless it is named.
+    exec 3<&0
+    tar -xomf - -C "$1" <&3 3<&- 9>&- &
+    unpacking=$!
+    watch_over "$unpacking" </dev/null >/dev/null 2>&1 3<&- 9>&- &
+    watching=$!
+    wait "$unpacking"
+    result=$?
+    kill "$watching"
+    unpacking=
+    return "$result"
 }
 
 # Run a command on the paths of the tree that the list of changes marks with $1.
@@ -98,7 +131,7 @@ receive() {
         cp -al "$releases/$base_release" "$tree" 2>/dev/null 9>&- &
         linking=$!
     fi
-    limited tar -xomf - -C "$in" 9>&- || fail 74 "the files did not all arrive"
+    unpack "$in" || fail 74 "the files did not all arrive"
     # Not the top: a directory must be writable to be moved elsewhere.
     (cd "$in" && find . -type d ! -name . ! -name .fleet -exec chmod 555 {} +) || fail 74 "cannot protect the files"
     [ -z "$base_release" ] || start_from_base
