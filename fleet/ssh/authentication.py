@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 
-from fleet.errors import AuthenticationFailed
+from fleet.errors import AuthenticationFailed, Unreachable
 from fleet.ssh.configuration import Settings
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.endpoint import Endpoint
-from fleet.ssh.failures import lost, unreachable
+from fleet.ssh.failures import lost, silence, unreachable
 from fleet.ssh.keys import KeyRing
 from fleet.ssh.wire import Wire, paramiko
 
@@ -39,7 +39,9 @@ def sign_in(wire: Wire, endpoint: Endpoint, settings: Settings, ring: KeyRing, d
             break
     if ring.ask_password is not None and wire.is_active():
         password = ring.ask_password(f"Password of {settings.user} on {endpoint.name}: ")
-        reason = "none was given" if password is None else _offer_password(wire, settings.user, password)
+        reason = (
+            "none was given" if password is None else _offer_password(wire, endpoint, settings.user, password, deadline)
+        )
         if reason is None:
             return
         tried.append(f"password: {reason}")
@@ -54,15 +56,14 @@ def _offer_key(wire: Wire, endpoint: Endpoint, user: str, key: paramiko.PKey, de
     except (paramiko.SSHException, EOFError, OSError) as gone:
         raise unreachable(endpoint, f"it went away before signing in: {gone}", "the connection ended") from gone
     if not answered.wait(limit.remaining()):
-        deadline.check(f"signing in to {endpoint.name}")
-        why = "the host is overloaded, or what checks users there hangs"
-        raise unreachable(endpoint, f"no answer to signing in within {LIMIT:.0f} s", why)
+        raise _unanswered(endpoint, deadline)
     return None if wire.is_authenticated() else _told(wire, wire.get_exception())
 
 
-def _offer_password(wire: Wire, user: str, password: str) -> str | None:
+def _offer_password(wire: Wire, endpoint: Endpoint, user: str, password: str, deadline: Deadline) -> str | None:
     """None if the host takes the password, asked for by whichever of the two methods it has, else why not."""
-    wire.auth_timeout = LIMIT
+    limit = deadline.sooner(LIMIT)
+    wire.auth_timeout = limit.remaining()
     try:
         try:
             more = wire.auth_password(user, password, fallback=False)
@@ -71,8 +72,18 @@ def _offer_password(wire: Wire, user: str, password: str) -> str | None:
                 raise
             more = wire.auth_interactive(user, lambda _title, _text, fields: [password for _ in fields])
     except (paramiko.SSHException, EOFError, OSError) as error:
+        # The library tells silence as it tells a refusal.
+        if wire.is_active() and limit.passed():
+            raise _unanswered(endpoint, deadline) from error
         return _told(wire, error)
     return f"taken, but the host also wants {', '.join(more)}" if more else None
+
+
+def _unanswered(endpoint: Endpoint, deadline: Deadline) -> Unreachable:
+    """The error for a host that says nothing to what it was offered. Raises DeadlinePassed if that came first."""
+    deadline.check(f"signing in to {endpoint.name}")
+    why = "the host is overloaded, what checks users there hangs, or the network between is gone"
+    return unreachable(endpoint, f"{silence(LIMIT)} while signing in", why)
 
 
 def _told(wire: Wire, error: Exception | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from fleet.ssh.configuration import Settings
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.endpoint import Endpoint
-from fleet.ssh.failures import unreachable
+from fleet.ssh.failures import silence, unreachable
 from fleet.ssh.link import SocketLink
 
 #: Seconds for the name and the TCP connection.
@@ -27,12 +27,13 @@ def dial(endpoint: Endpoint, settings: Settings, deadline: Deadline) -> SocketLi
     for tried, (family, address) in enumerate(addresses):
         below = socket.socket(family, socket.SOCK_STREAM)
         # An address that does not answer must leave time for the others.
-        below.settimeout(max(0.01, limit.remaining() / (len(addresses) - tried)))
+        seconds = max(0.01, limit.remaining() / (len(addresses) - tried))
+        below.settimeout(seconds)
         try:
             below.connect(address)
         except OSError as error:
             below.close()
-            failure = error.strerror or "no answer"
+            failure = error.strerror or f"{silence(seconds)} while connecting"
         else:
             return SocketLink(below, endpoint.watchdog)
     deadline.check(f"connecting to {endpoint.name}")

@@ -18,6 +18,11 @@ class NeverBegun(ConnectionLost):
     """The connection was gone before anything was asked of the host on it: beginning anew is safe."""
 
 
+def silence(seconds: float) -> str:
+    """What is said of a peer that owes an answer: for so many seconds, of which hundredths are of no interest."""
+    return f"no answer for {seconds:.2g} s"
+
+
 def unreachable(endpoint: Endpoint, what: str, why: str, fix: str | None = None) -> Unreachable:
     """The error for a host that does not answer as an SSH server should."""
     return Unreachable(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -13,8 +14,8 @@ from fleet.ssh.transport import Stream
 class Inbox:
     """Filled by the connection's reading thread, emptied by the thread that waits for the command.
 
-    Everything that can happen to a channel wakes the same condition, so one loop serves both output streams, the
-    window for its input, its end and the caller's deadline.
+    Everything that can happen to a channel rings the same bell, so one loop serves both output streams, the window for
+    its input, its end and the caller's deadline. Any thread may ring; one waits.
     """
 
     def __init__(self) -> None:
@@ -22,19 +23,24 @@ class Inbox:
         self.status: int | None = None
         """Exit status, 128 + n for signal n; None until the host has told it."""
         self.ended = False
-        """No more output comes."""
+        """No more output comes: all has, the command was closed by us, or the connection was lost."""
+        self.whole = False
+        """The host has said that no more output comes. It tells a status as soon as the process has ended, before the
+        rest of the output has left the pipe, so a status without this is one of a command whose output was cut off."""
         self.closed = False
         """The host has closed the channel. One closed without this was closed by us, or the connection was lost."""
         self.refused = False
         """The host would not start the command."""
         self.deaf = False
         """The command reads no more input."""
-        self._changes = 0
-        self._changed = threading.Condition()
+        self._changes = object()
+        #: Held while nobody has rung. A condition costs several locks for each packet.
+        self._bell = threading.Lock()
+        self._bell.acquire()
 
     @property
-    def changes(self) -> int:
-        """A count to hand to `wait`, taken before looking at anything else."""
+    def changes(self) -> object:
+        """A mark to hand to `wait`, taken before looking at anything else. Each change makes another one."""
         return self._changes
 
     def feed(self, stream: Stream, data: bytes) -> None:
@@ -44,18 +50,20 @@ class Inbox:
 
     def notice(self) -> None:
         """Wake whoever waits: something has changed."""
-        with self._changed:
-            self._changes += 1
-            self._changed.notify_all()
+        # Before the bell, so that whoever hears an older ring sees it.
+        self._changes = object()
+        if self._bell.locked():
+            # Another thread may have rung since.
+            with contextlib.suppress(RuntimeError):
+                self._bell.release()
 
-    def wait(self, seen: int, until: float) -> bool:
-        """Wait for a change after the count `seen`; False if the monotonic clock passes `until` before."""
-        with self._changed:
-            while self._changes == seen:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
+    def wait(self, seen: object, until: float) -> bool:
+        """Wait for a change after the mark `seen`; False if the monotonic clock passes `until` before."""
+        while self._changes is seen:
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._bell.acquire(timeout=left)
         return True
 
     def died_of(self, name: str) -> None:

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from fleet.errors import DeadlinePassed
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.dial import CONNECT
 from fleet.ssh.endpoint import Endpoint
-from fleet.ssh.failures import ConnectionLost, lost, unreachable
+from fleet.ssh.failures import ConnectionLost, lost, silence, unreachable
 from fleet.ssh.link import ChannelLink, Link
 from fleet.ssh.session import GONE, Session
 from fleet.ssh.slots import Slots
@@ -71,13 +72,16 @@ class Opened:
         def open_channel(seconds: float) -> paramiko.Channel:
             return self.wire.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=seconds)
 
+        limit = deadline.sooner(CONNECT)
         self._use(1)
         try:
-            channel = self._open(open_channel, deadline.sooner(CONNECT), doing)
-        except Refused as refused:
+            channel = self._open(open_channel, limit, doing)
+        except (Refused, DeadlinePassed) as failure:
             self._use(-1)
+            deadline.check(doing)
+            told = failure.reason if isinstance(failure, Refused) else silence(limit.seconds)
             why = "the jump host cannot reach that address, or may not forward connections"
-            raise unreachable(self._endpoint, f"{doing}: {refused.reason}", why) from refused
+            raise unreachable(self._endpoint, f"{doing}: {told}", why) from failure
         except BaseException:
             self._use(-1)
             raise

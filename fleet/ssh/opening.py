@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -13,7 +14,7 @@ from fleet.ssh.configuration import Settings, effective
 from fleet.ssh.deadline import Deadline
 from fleet.ssh.dial import dial
 from fleet.ssh.endpoint import Endpoint
-from fleet.ssh.failures import NoSharedAlgorithm, unreachable
+from fleet.ssh.failures import NoSharedAlgorithm, silence, unreachable
 from fleet.ssh.hostkeys import ALGORITHMS, Expectation
 from fleet.ssh.knownhosts import HostKey
 from fleet.ssh.link import Link
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 #: Seconds for the server to say what it is, and for the key exchange after that.
 BANNER = 15.0
 EXCHANGE = 15.0
+#: Seconds between two looks at how far a connection has come.
+_LOOK = 0.05
 #: Seconds before the second, third and fourth attempt, drawn from these ranges. A server drops connections that come
 #: all at once (MaxStartups), so they must not come back all at once.
 _WAITS = ((0.02, 0.2), (0.1, 0.6), (0.3, 1.2))
@@ -112,22 +115,43 @@ class Opening:
         return dial(self._endpoint, settings, deadline)
 
     def _exchange(self, wire: Wire, deadline: Deadline) -> HostKey:
-        from fleet.ssh.wire import paramiko
-
-        done, limit = threading.Event(), deadline.sooner(BANNER + EXCHANGE)
-        wire.banner_timeout = min(BANNER, limit.remaining())
+        """The key that the server shows. It has one limit for its greeting, and another one for all that follows."""
+        done, greeted, limit = threading.Event(), False, deadline.sooner(BANNER)
+        # The library's own limit would be told as if something had gone wrong with reading.
+        wire.banner_timeout = math.inf
         wire.start_client(event=done)
-        if done.wait(limit.remaining()) and wire.is_active():
+        while not done.wait(min(_LOOK, limit.remaining())):
+            if wire.greeted and not greeted:
+                greeted, limit = True, deadline.sooner(EXCHANGE)
+            elif limit.passed():
+                deadline.check(f"exchanging keys with {self._endpoint.name}")
+                raise self._failed(wire, silence(limit.seconds))
+        if wire.is_active():
             key = wire.get_remote_server_key()
             return HostKey(key.get_name(), key.asbytes())
-        deadline.check(f"exchanging keys with {self._endpoint.name}")
+        from fleet.ssh.wire import paramiko
+
         error = wire.get_exception()
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             why = "the host offers only algorithms that are too old, or too new, for fleet's SSH library"
             what, fix = f"{error} ({wire.remote_version})", "update OpenSSH on the host"
             raise NoSharedAlgorithm(what, why=why, fix=fix, example="ssh -Q kex", host=self._endpoint.name)
-        told = self._said() or wire.link.failure or str(error or "") or "it closed the connection"
+        raise self._failed(wire, wire.link.failure or _reason(error))
+
+    def _failed(self, wire: Wire, told: str) -> Unreachable:
+        """The error for a server that did not show its key, with the phase in which that happened."""
+        said = self._said()
+        aside = f" (ProxyCommand says: {said})" if said else ""
         if not wire.greeted:
             why = "nothing that speaks SSH answered: another service, too many connections at once, or a dead host"
-            raise unreachable(self._endpoint, f"no SSH greeting: {told}", why)
-        raise unreachable(self._endpoint, f"the key exchange failed: {told}", "the host ended it, or the link is bad")
+            return unreachable(self._endpoint, f"no SSH greeting: {told}{aside}", why)
+        why = "the host or the network between stopped answering, or the host ended the connection"
+        return unreachable(self._endpoint, f"{told} during the key exchange{aside}", why)
+
+
+def _reason(error: Exception | None) -> str:
+    """Why the library's thread ended. What went wrong with reading a greeting is below what it says of that."""
+    below = error.__context__ if error is not None else None
+    if error is None or isinstance(error, EOFError) or isinstance(below, EOFError):
+        return "it closed the connection"
+    return "it stopped after the first lines" if isinstance(below, TimeoutError) else str(error)

@@ -36,8 +36,10 @@ class Session:
         channel.setblocking(False)
         self._inbox = wire.start_command(channel, line)
 
-    def run(self, chunks: Iterable[bytes], sink: Sink, deadline: Deadline) -> int:
+    def run(self, chunks: Iterable[bytes], sink: Sink, deadline: Deadline, *, held: bool = False) -> int:
         """Feed the chunks and hand over output until the command ends; its status. What it does not read is not sent.
+
+        Its stdin ends behind the chunks, or with `held` when the session does.
 
         Raises RemoteFailed, Unreachable, DeadlinePassed, and whatever the chunks and the sink raise.
         """
@@ -55,7 +57,8 @@ class Session:
                     chunk = next(source, None)
                     if chunk is None:
                         source = None
-                        self.end_input()
+                        if not held:
+                            self.end_input()
                     pending = memoryview(chunk or b"")
                     continue
                 # A full socket is waited for here and not in the library, which knows no deadline.
@@ -98,7 +101,7 @@ class Session:
         if self._inbox.refused:
             why = "the account may have no shell, or be allowed to transfer files only"
             raise self._failed("the host refuses to run commands", why)
-        if self._inbox.status is not None:
+        if self._inbox.status is not None and self._inbox.whole:
             return self._inbox.status
         if self._inbox.closed or self.closed:
             raise self._failed("the command ended without a status", "its session was closed while it ran")
@@ -115,7 +118,7 @@ class Session:
             if self.closed:
                 return
             self.closed = True
-        if self._wire.link.writable(0):
+        if self._inbox.closed or self._wire.link.writable(0):
             self._goodbye()
         else:
             # The link is full of what nobody takes: saying goodbye waits for room, or for the watchdog.

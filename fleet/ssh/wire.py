@@ -177,7 +177,8 @@ def _on_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
 
 def _on_window(channel: paramiko.Channel, message: paramiko.Message) -> None:
     _Channel._window_adjust(channel, message)
-    if (inbox := _inbox(channel)) is not None:
+    # Of no interest once the input has ended, as it has at once for most commands.
+    if not channel.eof_sent and (inbox := _inbox(channel)) is not None:
         inbox.notice()
 
 
@@ -187,8 +188,21 @@ def _on_refusal(channel: paramiko.Channel, message: paramiko.Message) -> None:
     _Channel._request_failed(channel, message)
 
 
+def _has_ended(channel: paramiko.Channel, inbox: Inbox) -> None:
+    """All output has come, unless we have closed the channel ourselves: then the host drops the rest."""
+    inbox.whole = inbox.whole or not channel.closed
+
+
+def _on_eof(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    """The end that the host tells: the library ends the streams in the same way when the connection dies."""
+    if (inbox := _inbox(channel)) is not None:
+        _has_ended(channel, inbox)
+    _Channel._handle_eof(channel, message)
+
+
 def _on_close(channel: paramiko.Channel, message: paramiko.Message) -> None:
     if (inbox := _inbox(channel)) is not None:
+        _has_ended(channel, inbox)
         inbox.closed = True
     _Channel._handle_close(channel, message)
 
@@ -198,5 +212,6 @@ Wire._channel_handler_table = {
     common.MSG_CHANNEL_REQUEST: _on_request,
     common.MSG_CHANNEL_WINDOW_ADJUST: _on_window,
     common.MSG_CHANNEL_FAILURE: _on_refusal,
+    common.MSG_CHANNEL_EOF: _on_eof,
     common.MSG_CHANNEL_CLOSE: _on_close,
 }

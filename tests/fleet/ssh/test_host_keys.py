@@ -100,7 +100,11 @@ def test_a_regenerated_key_is_refused_until_replaced(
     before = there.bytes_up
     assert "changed" in refusal(pool, where, changing.hosts[0]).what
     refused = there.bytes_up - before
+    log = changing.hosts[0].log
+    ends = log.read_text().count("Connection closed")
     pool.presented(where, soon())
+    # Until then, the last of it may be on its way.
+    wait_for(lambda: log.read_text().count("Connection closed") > ends)
     assert refused == there.bytes_up - before - refused
 
 

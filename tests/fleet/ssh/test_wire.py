@@ -32,7 +32,7 @@ ROOM = Path(wire.__file__).parent
                 "_parse_disconnect",
             ],
         ),
-        (paramiko.Channel, ["_handle_request", "_window_adjust", "_request_failed", "_handle_close"]),
+        (paramiko.Channel, ["_handle_request", "_window_adjust", "_request_failed", "_handle_eof", "_handle_close"]),
         (paramiko.packet.Packetizer, ["REKEY_BYTES", "REKEY_PACKETS", "start_handshake"]),
         (paramiko.Agent, ["_connect"]),
     ],
@@ -59,7 +59,8 @@ def test_what_is_overridden_is_still_used() -> None:
     assert "start_handshake" in transport
     assert "self.REKEY_BYTES" in inspect.getsource(paramiko.packet.Packetizer)
     handlers = {wire.common.MSG_CHANNEL_REQUEST, wire.common.MSG_CHANNEL_WINDOW_ADJUST}
-    handlers |= {wire.common.MSG_CHANNEL_FAILURE, wire.common.MSG_CHANNEL_CLOSE}
+    handlers |= {wire.common.MSG_CHANNEL_FAILURE, wire.common.MSG_CHANNEL_EOF}
+    handlers |= {wire.common.MSG_CHANNEL_CLOSE}
     assert handlers <= set(paramiko.Transport._channel_handler_table)
 
 
