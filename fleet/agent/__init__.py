@@ -6,5 +6,6 @@ It exists so that the rooms above speak of requests and answers, not of files, i
 from __future__ import annotations
 
 from fleet.agent.agent import Agent
+from fleet.agent.refusals import refused_commands
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "refused_commands"]

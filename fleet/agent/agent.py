@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from fleet.agent.refusals import refusal
+from fleet.agent.refusals import refusal, refused_commands
 from fleet.errors import Busy, RemoteFailed
 from fleet.remote.archive import archive
 from fleet.ssh import Cmd, Deadline, Result, Transport, retried
@@ -15,6 +16,8 @@ _BUSY: Final = 75
 _ABSENT: Final = 77
 _NO_PYTHON: Final = 78
 _NO_DEPLOY_DIR: Final = 79
+#: The line before the agent's answer.
+_BEGUN: Final = b"fleet-agent 1"
 #: The command that makes a deploy_dir. All others leave a host without one as it is.
 _START: Final = "start"
 
@@ -22,13 +25,22 @@ _START: Final = "start"
 class Agent:
     """The agent of one deploy_dir on one host."""
 
-    def __init__(self, transport: Transport, deploy_dir: str, python: str = "python3", *, keep: bool = True) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        deploy_dir: str,
+        python: str = "python3",
+        *,
+        keep: bool = True,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """`python` names the interpreter that runs the agent, 3.8 or newer; common places are tried after it.
 
-        Without `keep` an agent that the host does not have is run once and not left there.
+        Without `keep` nothing is left on the host: an agent that it does not have is run once. `tell` hears of what is
+        slower than it could be.
         """
         self.transport, self.deploy_dir = transport, deploy_dir
-        self._python, self._keep = python, keep
+        self._python, self._keep, self._tell = python, keep, tell
 
     def call(self, command: str, request: dict[str, Any], *, deadline: Deadline) -> dict[str, Any]:
         """Send a request and return the answer; again if the connection was lost, since every command is safe to
@@ -57,13 +69,20 @@ class Agent:
 
     def _run(self, command: str, body: bytes, deadline: Deadline) -> Result:
         _, digest = _archive()
-        cmd = Cmd.script("agent-run.sh", self.deploy_dir, self._python, digest, command)
-        return self.transport.exec(cmd, stdin=body, deadline=deadline)
+        keep = ("keep",) if self._keep else ()
+        cmd = Cmd.script("agent-run.sh", self.deploy_dir, self._python, digest, command, *keep)
+        return self._begun(self.transport.exec(cmd, stdin=body, deadline=deadline))
 
     def _run_once(self, command: str, body: bytes, deadline: Deadline) -> Result:
         data, digest = _archive()
         cmd = Cmd.script("agent-once.sh", self._python, str(len(data)), digest, command)
-        return self.transport.stream_in(cmd, [data, body], deadline=deadline)
+        return self._begun(self.transport.stream_in(cmd, [data, body], deadline=deadline))
+
+    def _begun(self, result: Result) -> Result:
+        """The same result, if it is one of our script. Raises RemoteFailed."""
+        if _BEGUN not in result.out.split(b"\n"):
+            raise refused_commands(self.transport.name, result)
+        return result
 
     def _put(self, deadline: Deadline) -> None:
         data, digest = _archive()
@@ -92,6 +111,10 @@ class Agent:
                 fix="report it with this text, if the host has space, memory and Python 3.8 or newer",
                 example=f"fleet doctor {name}",
                 host=name,
+            )
+        if "slow" in answer:
+            self._tell(
+                f"{name}: the agent is compiled at each call, since its byte code cannot be kept ({answer.pop('slow')})"
             )
         if "error" in answer:
             raise refusal(name, answer["error"], busy=result.rc == _BUSY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import importlib
@@ -20,16 +21,14 @@ from typer.main import get_command
 
 from fleet.cli.commands import COMMANDS, Entry
 from fleet.cli.conversion import converted_plainly
-from fleet.cli.ending import Ended
+from fleet.cli.ending import OURS, Ended
 from fleet.cli.envelope import complaint, failure
 from fleet.cli.options import Invocation, split
 from fleet.cli.output import tell
-from fleet.cli.redacting import redacted
+from fleet.cli.redacting import NOBODY_READS, OutputRefused, redacted
 from hydra.errors import HydraError
 
 INTERRUPTED: Final = 130
-#: What a shell shows of a program that SIGPIPE ended: nobody reads on, as after `fleet runs | head`.
-_NOBODY_READS: Final = 141
 _USAGE: Final = 2
 _BUG: Final = 1
 #: What the parser of arguments raises; typer has no public name for the base of its errors.
@@ -88,10 +87,6 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
                 typer.echo(complaint(_name(context), INTERRUPTED, "interrupted", "interrupted", "run it again"))
             typer.echo("interrupted", err=True)
             raise Ended(INTERRUPTED) from None
-        except BrokenPipeError:
-            # What is still buffered has no reader either, and would complain once more at the end of the process.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise Ended(_NOBODY_READS) from None
 
     return call
 
@@ -131,23 +126,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     begun = Invocation(rest=rest, argv=("fleet", *given))
     try:
         with redacted(begun.redactor):
-            code = converted_plainly(get_command(application()))(
-                args=ours, prog_name="fleet", obj=begun, standalone_mode=False
-            )
+            code = _carried_out(ours, begun, name if as_json else None)
+    except OutputRefused as refused:
+        code = refused.told()
+        # The codes of the table are the remote command's there.
+        code = OURS if name in ("run", "ssh") and code != NOBODY_READS else code
+    finally:
+        # The collector would go through everything that was imported once more, only for the process to end.
+        gc.freeze()
+    raise Ended(code)
+
+
+def _carried_out(ours: list[str], begun: Invocation, json_of: str | None) -> Any:
+    """Parse our own arguments and run the command; its code, unless it ends the process itself."""
+    try:
+        return converted_plainly(get_command(application()))(
+            args=ours, prog_name="fleet", obj=begun, standalone_mode=False
+        )
     except _Refused as error:
         error.show()  # type: ignore[attr-defined]
-        if as_json:
+        if json_of is not None:
             words = error.format_message()  # type: ignore[attr-defined]
-            typer.echo(complaint(name, _USAGE, "usage", words, f"fleet {name} --help"))
+            typer.echo(complaint(json_of, _USAGE, "usage", words, f"fleet {json_of} --help"))
         raise Ended(_USAGE) from None
     except typer.Abort:
         # A question that was answered with the end of the input, or with Control-C.
         typer.echo("interrupted", err=True)
         raise Ended(INTERRUPTED) from None
-    finally:
-        # The collector would go through everything that was imported once more, only for the process to end.
-        gc.freeze()
-    raise Ended(code)
 
 
 def traced(arguments: Sequence[str]) -> bool:
@@ -160,7 +165,8 @@ def _bug(json_of: str | None, kind: type[BaseException], error: BaseException, t
     """Say in one line what broke, in JSON too if that was asked of a command; Python then exits with 1."""
     what = f"a bug in fleet: {kind.__name__}: {error}"
     if json_of is not None:
-        typer.echo(complaint(json_of, _BUG, "bug", what, "run it again with -vv for the trace, and report it"))
+        with contextlib.suppress(OSError):
+            typer.echo(complaint(json_of, _BUG, "bug", what, "run it again with -vv for the trace, and report it"))
     typer.echo(f"{what}\nrun it again with -vv for the trace, and report it", err=True)
 
 

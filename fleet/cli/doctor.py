@@ -14,8 +14,8 @@ from fleet.cli.output import table, write
 from fleet.cli.targets import AllOption, TargetArgument
 from fleet.control.doctor import doctor
 from fleet.control.report import exit_code
-from fleet.errors import Blocked
-from fleet.inventory import Group
+from fleet.errors import Blocked, Usage
+from fleet.inventory import Group, Inventory
 
 _HEADS = ("host", "check", "", "evidence")
 
@@ -35,8 +35,11 @@ def command(
     with opened(invocation) as session:
         given = target if target is not None else group
         targets = session.targets(given, purpose="train", everything=everywhere or given is None)
-        unit = next((one for one in targets.units if isinstance(one, Group)), None)
-        names = [one.name for one in targets.instances]
+        named = targets if group is None else session.targets(group, purpose="train")
+        unit = next((one for one in named.units if isinstance(one, Group)), None)
+        if group is not None and unit is None:
+            raise _no_group(group, session.inventory)
+        names = list(dict.fromkeys(one.name for one in (*targets.instances, *named.instances)))
         report = doctor(session, names, quick=quick, group=unit)
     checks = [check for row in report.rows.values() for check in row]
     if invocation.json:
@@ -48,3 +51,13 @@ def command(
                 write(f"{check.host} {check.id}: {check.fix}")
     blocked = any(check.status == "fail" for check in checks)
     raise Ended(exit_code(report) or (Blocked.exit_code if blocked else 0))
+
+
+def _no_group(name: str, inventory: Inventory) -> Usage:
+    groups = ", ".join(inventory.groups) or "none"
+    return Usage(
+        f'"{name}" is no group',
+        why=f"{inventory.path.name} has groups: {groups}",
+        fix="name one of them, or leave --group out",
+        example=f"fleet doctor --group {next(iter(inventory.groups), 'pair')}",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -39,12 +39,8 @@ def command(
     """
     invocation: Invocation = ctx.obj
     if level not in _LEVELS:
-        raise Usage(
-            f"--level {level!r} is no level",
-            why=f"levels are {', '.join(_LEVELS)}",
-            fix="name one of them",
-            example="--level warning",
-        )
+        raise _unknown("level", level, _LEVELS, "warning")
+    kind = None if kind is None else _known(kind)
     with opened(invocation) as session:
         found = runs_to_read(session, session.names(target, everything=everywhere or target is None), run)
         screen = Screen(invocation, session.redactor, Filter())
@@ -56,6 +52,26 @@ def command(
             else:
                 screen.show(name, record)
     raise Ended(screen.code(found.rows))
+
+
+def _known(kind: str) -> str:
+    """A kind of event, or a family of them: `checkpoint` and `checkpoint.` mean all that begin so. Raises Usage."""
+    # Imported late: it brings the schema of events with it.
+    from hydra.runs import EventKind
+
+    wanted, kinds = kind.removesuffix("."), get_args(EventKind)
+    if not any(wanted == one or one.startswith(f"{wanted}.") for one in kinds):
+        raise _unknown("kind", kind, kinds, "checkpoint")
+    return wanted
+
+
+def _unknown(what: str, given: str, known: tuple[str, ...], example: str) -> Usage:
+    return Usage(
+        f"there is no {what} {given!r} of events",
+        why=f"{what}s are {', '.join(known)}",
+        fix="name one of them" + (", or what stands before its dot" if what == "kind" else ""),
+        example=f"fleet events --{what} {example}",
+    )
 
 
 def _show(invocation: Invocation, name: str, row: Row, kind: str | None, level: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fleet.cli.options import Invocation
+from fleet.cli.output import remark
 from fleet.control.session import AskPassword, Session
 
 
@@ -16,4 +17,5 @@ def opened(invocation: Invocation, *, ask_password: AskPassword | None = None) -
         ask_password=ask_password,
         redactor=invocation.redactor,
         rehearsal=invocation.dry_run,
+        tell=lambda text: remark(invocation, text),
     )

@@ -31,7 +31,7 @@ _RUN_SUMMARY: Final = fields(
 )
 _GPU: Final = fields(
     "index integer, uuid string, name string, utilization_percent number?, memory_used_bytes integer?, "
-    "memory_total_bytes integer?, temperature_c number?, power_w number?, processes [any]"
+    "memory_total_bytes integer?, temperature_c number?, power_w number?, compute_capability string?, processes [any]"
 )
 _DISK: Final = fields("total_bytes integer, free_bytes integer")
 HOSTS: Final = fields(
@@ -77,7 +77,7 @@ _READY: Final = fields(
     packages={EACH: "string"},
 )
 _STOPPED: Final = fields(
-    "run string, state string, already boolean, proven boolean, steps_lost integer?, survivors [any]",
+    "run string, state string, already boolean, proven boolean, steps_lost integer?, survivors [any], notes [string]",
     checkpoint=(fields("step integer, verified boolean"), "null"),
 )
 _FETCHED: Final = fields(

@@ -8,11 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from fleet.cli.ending import Ended
+from fleet.cli.ending import OURS, Ended
 from fleet.cli.envelope import envelope, failure
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
@@ -22,9 +22,6 @@ from fleet.control.commands import RemoteCommand, run, shell
 from fleet.control.report import Report, exit_code
 from fleet.errors import FleetError, RemoteFailed, Usage
 from fleet.ssh import Stream
-
-#: What OpenSSH, too, answers when it failed and not the remote command.
-OURS: Final = 255
 
 
 def command(

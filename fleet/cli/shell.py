@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from fleet.cli.ending import Ended
+from fleet.cli.ending import OURS, Ended
 from fleet.cli.envelope import failure
 from fleet.cli.opening import opened
 from fleet.cli.options import Invocation
 from fleet.cli.output import tell
-from fleet.cli.run import OURS
 from fleet.cli.targets import TargetArgument
 from fleet.errors import FleetError, Usage
 from fleet.ssh import Cmd

@@ -13,7 +13,7 @@ from fleet.cli.output import finish, write
 from fleet.cli.targets import RunOption, TargetArgument
 from fleet.control.finding import Found
 from fleet.control.report import Report
-from fleet.control.stopping import plan_stop, stop
+from fleet.control.stopping import members_only, plan_stop, stop
 
 
 def command(
@@ -31,18 +31,19 @@ def command(
     """
     invocation: Invocation = ctx.obj
     with opened(invocation) as session:
-        names = [one.name for one in session.targets(target, purpose="stop").instances]
+        targets = session.targets(target, purpose="stop")
+        names, members = [one.name for one in targets.instances], members_only(targets)
         if invocation.dry_run:
             _plan(
                 invocation,
-                plan_stop(session, names, run, every=every),
+                plan_stop(session, names, run, every=every, members=members),
                 "kill" if kill else f"stop, grace {grace:.0f} s",
             )
         if kill or every:
             what = "kill without saving" if kill else "stop all live runs"
             example = f"fleet stop {target}{' --all-runs' * every}{' --kill' * kill} --yes"
             confirmed(invocation, f"{what} on {', '.join(names)}?", example)
-        report = stop(session, names, run, every=every, grace=grace, kill=kill)
+        report = stop(session, names, run, every=every, grace=grace, kill=kill, members=members)
 
         def show() -> None:
             for name, row in report.rows.items():

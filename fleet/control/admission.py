@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fleet.control.planning import Plan, TrainOptions
 from fleet.control.session import Session
-from fleet.control.status import known_gpus
+from fleet.control.status import known_gpus, limits_of
 from fleet.errors import Blocked
 from fleet.health import Check, preflight
 from fleet.ssh import Deadline
@@ -41,6 +41,7 @@ def _admit(
         gpus=gpus,
         known_gpus=known_gpus(session).get(name, ()),
         allow_busy=allow_busy,
+        limits=limits_of(session, name),
     )
     bad = [check for check in checks if check.status == "fail"]
     if bad and not force:

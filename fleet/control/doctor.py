@@ -10,11 +10,12 @@ from fleet.control.group_network import network
 from fleet.control.groups import check_alike
 from fleet.control.report import Report
 from fleet.control.session import Session
-from fleet.control.status import known_gpus
+from fleet.control.status import known_gpus, limits_of
 from fleet.environment import check as check_environment
-from fleet.errors import Blocked, FleetError
+from fleet.errors import Blocked, FleetError, NotFound, RemoteFailed, Unverified
 from fleet.health import Check, preflight, probe, transfer_rate
 from fleet.inventory import Group
+from fleet.release import verify
 from fleet.ssh import Deadline
 
 #: Seconds for one host.
@@ -52,9 +53,9 @@ def _host(session: Session, name: str, quick: bool, deadline: Deadline) -> tuple
         deploy_dir,
         quick=quick,
         deadline=deadline,
-        need_gib=session.instance(name).limits.min_free_gib,
         python=session.python(name),
         known_gpus=known_gpus(session).get(name, ()),
+        limits=limits_of(session, name),
     )
     report = probe(transport, deploy_dir, detail=not quick, deadline=deadline)
     if report.rtt_ms is not None:
@@ -65,6 +66,8 @@ def _host(session: Session, name: str, quick: bool, deadline: Deadline) -> tuple
         evidence = f"{rates.up:.1f} MiB/s up, {rates.down:.1f} MiB/s down"
         fix = "downloads of checkpoints will take long" if slow else ""
         checks.append(Check("reach.rate", name, "warn" if slow else "ok", evidence, fix))
+    if not quick and report.release is not None:
+        checks.append(_release(session, name, report.release, deadline))
     for environment in report.environments:
         for finding in check_environment(transport, deploy_dir, environment, deadline=deadline):
             checks.append(Check(finding.id, name, finding.status, finding.evidence, finding.fix))
@@ -72,6 +75,18 @@ def _host(session: Session, name: str, quick: bool, deadline: Deadline) -> tuple
     torch = sorted(check.evidence.partition(" in ")[0] for check in checks if check.id == "torch")
     gpus = ", ".join(str(gpu.name) for gpu in report.gpus) or "none"
     return tuple(checks), {"release": report.release, "torch": "; ".join(torch), "GPUs": gpus}
+
+
+def _release(session: Session, name: str, release: str, deadline: Deadline) -> Check:
+    """Whether what the next run would be started from is what was deployed."""
+    transport, deploy_dir = session.transport(name, deadline), session.instance(name).deploy_dir
+    try:
+        names = verify(transport, deploy_dir, release, deadline=deadline, python=session.python(name))
+    except (Unverified, NotFound) as error:
+        return Check("release", name, "fail", error.what, f"fleet deploy {name}: {error.fix}")
+    except RemoteFailed as error:
+        return Check("release", name, "warn", error.what, f"{error.fix}; {error.example}")
+    return Check("release", name, "ok", f"{release}: each of its {names} files is what was deployed")
 
 
 def _alike(group: Group, facts: Mapping[str, Mapping[str, object]]) -> Check:

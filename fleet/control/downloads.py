@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fleet.control.finding import LIMIT, default_run, pick, runs_of
+from fleet.control.finding import LIMIT, WHOLE, default_run, pick, runs_of
 from fleet.control.following import asker, connector
 from fleet.control.session import Session
 from fleet.download import Downloaded, Listing, Progress, download, list_run
@@ -75,6 +75,9 @@ def _place(session: Session, name: str, options: DownloadOptions) -> tuple[str, 
     deadline = session.deadline(LIMIT)
     if options.run is None:
         run = default_run(session, name, None, deadline).id
+    elif WHOLE.fullmatch(options.run):
+        # A whole id needs no search: the listing tells whether there is such a run, and which there are.
+        run = options.run
     else:
         run = pick(name, runs_of(session, name, deadline), options.run).id
     return run, (options.to or session.root / "runs" / run).resolve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,8 @@ from fleet.ssh import Deadline
 
 #: Seconds to ask one host for its runs.
 LIMIT: Final = 60.0
+#: A whole run id, of which no other one can be the beginning that is meant.
+WHOLE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,42}-[0-9]{8}-[0-9]{6}-[a-z2-7]{4}")
 #: Key of the ids that were seen last, for shell completion.
 SEEN: Final = "seen"
 

@@ -120,8 +120,9 @@ class Fleet:
         self, target: str, run: str | None = None, *, every: bool = False, grace: float = 60.0, kill: bool = False
     ) -> Report[tuple[Stopped, ...]]:
         """Stop a run; it saves first unless `kill`."""
-        names = [one.name for one in self.session.targets(target, purpose="stop").instances]
-        return stopping.stop(self.session, names, run, every=every, grace=grace, kill=kill)
+        targets = self.session.targets(target, purpose="stop")
+        names, members = [one.name for one in targets.instances], stopping.members_only(targets)
+        return stopping.stop(self.session, names, run, every=every, grace=grace, kill=kill, members=members)
 
     def follow(
         self, target: str, run: str | None = None, *, cursor: int = 0, stop: Event | None = None

@@ -7,8 +7,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fleet.control.finding import live_runs
 from fleet.control.session import Session
-from fleet.errors import Blocked, FleetError
+from fleet.errors import Blocked, Busy, FleetError
 from fleet.inventory import Group
 from fleet.ssh import Deadline, fan_out
 from fleet.ssh.configuration import effective
@@ -65,6 +66,8 @@ def network(session: Session, group: Group) -> tuple[Node, ...]:
 
     found = each_member(session, group, own, _LIMIT)
     for name, row in found.items():
+        if "taken" in row:
+            _check_free(session, group, name)
         if "problem" in row:
             raise _unfit(group, name, row["problem"])
     addresses = {name: str(found[name]["address"]) for name in group.members}
@@ -105,6 +108,19 @@ def _node(name: str, own: dict[str, Any], ways: dict[str, Any]) -> Node:
 
 def _seconds(way: dict[str, Any]) -> float:
     return max(float(way["lookup_s"]), float(way["reverse_s"]))
+
+
+def _check_free(session: Session, group: Group, name: str) -> None:
+    """Raise Busy if a run on several hosts lives on a host, whose ports it then has."""
+    for found in live_runs(session, name, session.deadline(_LIMIT)):
+        if int(found.facts["nodes"] or 1) > 1:
+            raise Busy(
+                f"{name} is in run {found.id}, which is {found.state}",
+                why=f"one run at a time meets at ports {group.master_port} and {group.lead_port} of a host",
+                fix="stop it first, or follow it",
+                example=f"fleet logs {group.name} -f --run {found.id}",
+                host=name,
+            )
 
 
 def _check_distinct(group: Group, addresses: dict[str, str]) -> None:

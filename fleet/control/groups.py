@@ -119,4 +119,5 @@ def _member(
     planned = plan(session, name, options, report, group)
     warnings = (*planned.choice.notices, *admit(session, name, planned, options, deadline))
     release, ready = prepared(session, name, options.deploy, deadline, on_progress)
-    return Member(report, planned, release, ready, warnings)
+    # What is current now is named, so that all hosts are compared in it, and start it.
+    return Member(report, planned, release or report.release, ready, warnings)

@@ -76,7 +76,7 @@ def plan(session: Session, name: str, options: TrainOptions, report: HostReport,
     instance = session.instance(name)
     arguments = parsed(options.arguments, "train")
     chosen = chosen_run(session, options)
-    devices = [Device(gpu.index, gpu.name, gpu.uuid) for gpu in report.gpus]
+    devices = [Device(gpu.index, gpu.name, gpu.uuid, gpu.capability) for gpu in report.gpus]
     wanted = options.gpus if options.gpus is not None else instance.gpus
     choice = choose(devices, gpu=instance.gpu, gpus=wanted, nproc=options.nproc)
     settings = settings_for(

@@ -112,10 +112,10 @@ def plan_resume(
     stored = stored_on(session, found, deadline)
     if (stored.launch.get("group") is not None) != in_group:
         raise Usage(
-            f"run {found.id} was started on {'a group of hosts' if not in_group else 'one host'}",
+            f"run {found.id} was started on {'one host' if in_group else 'several hosts'}",
             why="it continues on the same hosts, all together",
             fix="name what it was started on",
-            example=f"fleet resume {'pair' if not in_group else name} --run {found.id}",
+            example=f"fleet resume {name if in_group else _group_of(session, stored)} --run {found.id}",
             host=name,
         )
     overrides = parsed(options.arguments, "resume").overrides
@@ -137,6 +137,8 @@ def plan_resume(
     kept: dict[str, Any] = {field: stored.launch[field] for field in _KEPT if field in stored.launch}
     request = {
         **kept,
+        # A run that was started on what was current then goes on with that, whatever is current now.
+        "release": kept.get("release") or found.facts.get("release"),
         "attempt": attempt,
         "resume": True,
         "resume_argv": argv,
@@ -144,6 +146,13 @@ def plan_resume(
         "record": {**stored.record, "resumed": [*stored.record.get("resumed", ()), resumed]},
     }
     return Resumption(found, stored, request, step, different, torn)
+
+
+def _group_of(session: Session, stored: Stored) -> str:
+    """The group of fleet.json that a run was started on; its hosts, if there is none with them any more."""
+    hosts = tuple(str(node["name"]) for node in stored.launch["group"]["nodes"])
+    groups = session.inventory.groups.values()
+    return next((group.name for group in groups if group.members == hosts), ",".join(hosts))
 
 
 def resume(session: Session, name: str, options: ResumeOptions, on_progress: Callable[[str], None]) -> Started:

@@ -11,10 +11,13 @@ from typing import Any, Final
 from fleet.control.finding import LIMIT, Found, default_run, pick, remember, runs_of
 from fleet.control.report import Report
 from fleet.control.session import Session
-from fleet.errors import NotFound, RemoteFailed
+from fleet.errors import NotFound, RemoteFailed, Usage
+from fleet.remote.states import LIVE, TERMINAL
 from fleet.ssh import Cmd, Deadline
 
 _ABSENT: Final = 66
+#: States that runs can be selected by; `unknown` is a run whose state cannot be read.
+STATES: Final = (*sorted(LIVE), *sorted(TERMINAL), "unknown")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,14 @@ class Stored:
 
 
 def runs(session: Session, names: Sequence[str], state: str | None = None) -> Report[tuple[Found, ...]]:
-    """All runs of hosts, newest first, or those in one state."""
+    """All runs of hosts, newest first, or those in one state. Raises Usage for what is no state."""
+    if state is not None and state not in STATES:
+        raise Usage(
+            f"there is no state {state!r}",
+            why=f"a run is {', '.join(STATES[:-1])}, or its state is {STATES[-1]}",
+            fix="name one of them, or leave --state out",
+            example="fleet runs --state running",
+        )
     report = session.each(names, lambda name, deadline: runs_of(session, name, deadline), LIMIT)
     remember(session, [found for row in report.rows.values() for found in row])
     if state is None:

@@ -47,17 +47,20 @@ class Session:
         ask_password: AskPassword | None = None,
         redactor: Redactor | None = None,
         rehearsal: bool = False,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`timeout` limits the whole session in seconds; `argv` is what the audit log says was asked.
 
         Passwords of hosts are used only if `ask_password` is given. `redactor` learns the secrets of this fleet. In a
-        `rehearsal` hosts are asked, and nothing is left on them, not even what asks them.
+        `rehearsal` hosts are asked, and nothing is left on them, not even what asks them. `tell` hears once of each
+        thing that is slower than it could be.
         """
         self.inventory, self.jobs = inventory, jobs
         self.root: Path = inventory.path.parent
         self.workspace = Workspace.beside(inventory.path)
         self.redactor = redactor or Redactor()
-        self._rehearsal = rehearsal
+        self._rehearsal, self._tell = rehearsal, tell
+        self._told: set[str] = set()
         self.learn(known_secrets(inventory))
         self._argv = tuple(argv)
         self._limit = None if timeout is None else Deadline.after(timeout)
@@ -77,6 +80,7 @@ class Session:
         ask_password: AskPassword | None = None,
         redactor: Redactor | None = None,
         rehearsal: bool = False,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> Self:
         """The session of a fleet.json: `config`, or the nearest one at `start` (the working folder) or above."""
         path = find(start or Path.cwd(), config)
@@ -89,6 +93,7 @@ class Session:
             ask_password=ask_password,
             redactor=redactor,
             rehearsal=rehearsal,
+            tell=tell,
         )
 
     def instance(self, name: str) -> Instance:
@@ -157,7 +162,13 @@ class Session:
         from fleet.agent import Agent
 
         transport, instance = self.transport(name, deadline), self.instance(name)
-        return Agent(transport, instance.deploy_dir, self.python(name), keep=not self._rehearsal)
+        keep = not self._rehearsal
+        return Agent(transport, instance.deploy_dir, self.python(name), keep=keep, tell=self._tell_once)
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)
 
     def each(
         self,

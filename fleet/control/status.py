@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.errors import FleetError, RemoteFailed
-from fleet.health import HostReport, failed, probe
+from fleet.health import LIMITS, HostReport, Limits, failed, probe
 from fleet.ssh import Cmd, Deadline
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def status(
             deadline=deadline,
             known_gpus=known.get(name, ()),
             before=(before or {}).get(name),
+            limits=limits_of(session, name),
         )
 
     report = session.each(names, on_host, LIMIT, repeat=True)
@@ -47,6 +49,11 @@ def status(
     rows = {name: report.rows[name] if name in report.rows else failed(name, errors[name]) for name in names}
     _remember(session, known, report.rows)
     return Report(rows, report.errors)
+
+
+def limits_of(session: Session, name: str) -> Limits:
+    """The numbers by which a host is judged: how much disk should stay free is said in fleet.json."""
+    return replace(LIMITS, free_gib=session.instance(name).limits.min_free_gib)
 
 
 def known_gpus(session: Session) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from fleet.control.finding import LIMIT, Found, find_run, live_runs
 from fleet.control.report import Report
 from fleet.control.session import Session
 from fleet.errors import FleetError, StopIncomplete, Usage
+from fleet.inventory import Group, Targets
 from fleet.ssh import Deadline, fan_out
 
 Runs: TypeAlias = tuple[Found, ...]
@@ -31,6 +32,8 @@ class Stopped:
     """Whether the run had ended before it was asked to."""
     proven: bool
     """Whether the checkpoint is newer than the request, or nothing was lost."""
+    notes: tuple[str, ...] = ()
+    """What was not as it should be: a state that could not be read or written, and what was found in its place."""
 
     def text(self) -> str:
         """What a user wants to know, in one line."""
@@ -48,24 +51,38 @@ class Stopped:
         return f"{self.run}: {self.state}; no checkpoint{since}{lost}"
 
 
-def plan_stop(session: Session, names: Sequence[str], run: str | None, *, every: bool = False) -> Report[Runs]:
-    """The runs of each host that a stop would end; nothing is changed.
+def members_only(targets: Targets) -> frozenset[str]:
+    """The hosts that are meant only as members of a group, whose one run is the one on several hosts."""
+    members = {name for unit in targets.units if isinstance(unit, Group) for name in unit.members}
+    return frozenset(members - {unit.name for unit in targets.units})
+
+
+def plan_stop(
+    session: Session, names: Sequence[str], run: str | None, *, every: bool = False,
+    members: frozenset[str] = frozenset(),
+) -> Report[Runs]:  # fmt: skip
+    """The runs of each host that a stop would end; nothing is changed. `members` are those of `members_only`.
 
     A host with several live runs of which none was named is an error (Usage), one without the named run NotFound.
     """
-    return session.each(names, lambda name, end: _chosen(session, name, run, every, end), LIMIT, repeat=True)
+
+    def chosen(name: str, deadline: Deadline) -> Runs:
+        return _chosen(session, name, run, every, name in members, deadline)
+
+    return session.each(names, chosen, LIMIT, repeat=True)
 
 
 def stop(
     session: Session, names: Sequence[str], run: str | None, *, every: bool = False, grace: float = 60.0,
-    kill: bool = False,
+    kill: bool = False, members: frozenset[str] = frozenset(),
 ) -> Report[tuple[Stopped, ...]]:  # fmt: skip
-    """Stop the named run, the only live one, or with `every` all live ones, on each of these hosts.
+    """Stop the named run, the only live one, or with `every` all live ones, on each of these hosts; of those that are
+    `members` the only live one on several hosts.
 
     A row holds the runs of a host that were stopped. A run without proof of its checkpoint, or with survivors, is also
     an error (StopIncomplete); so is a host with several live runs when none was named.
     """
-    chosen = plan_stop(session, names, run, every=every)
+    chosen = plan_stop(session, names, run, every=every, members=members)
     # By run and not by host: several runs of a host stop at the same time, and one that fails hides no other.
     wanted = {f"{found.host} {found.id}": found for row in chosen.rows.values() for found in row}
     deadline = session.deadline(grace + _PROOF)
@@ -84,7 +101,8 @@ def stop(
             if not _proved(outcome.value):
                 errors.append(_incomplete(host, outcome.value))
     made = {name: tuple(rows[name]) for name in names if name in rows}
-    return Report(made, tuple(errors), _recorded(session, names, made, errors, grace, kill))
+    notes = [f"{name}: {one.run}: {note}" for name, row in made.items() for one in row for note in one.notes]
+    return Report(made, tuple(errors), (*notes, *_recorded(session, names, made, errors, grace, kill)))
 
 
 def _recorded(
@@ -99,10 +117,12 @@ def _recorded(
     return session.record("stop", names, "; ".join(words) or "nothing to stop", on_hosts=changed, plan=plan)
 
 
-def _chosen(session: Session, name: str, run: str | None, every: bool, deadline: Deadline) -> Runs:
+def _chosen(session: Session, name: str, run: str | None, every: bool, member: bool, deadline: Deadline) -> Runs:
     if run is not None:
         return (find_run(session, name, run, deadline),)
     live = live_runs(session, name, deadline)
+    if member and not every:
+        live = tuple(found for found in live if int(found.facts["nodes"] or 1) > 1)
     if every or len(live) <= 1:
         return live
     raise Usage(
@@ -126,6 +146,7 @@ def _stop(session: Session, found: Found, grace: float, kill: bool, deadline: De
         survivors=tuple(answer.get("survivors") or ()),
         already=answer["already"],
         proven=answer["proven"],
+        notes=tuple(answer.get("notes") or ()),
     )
 
 

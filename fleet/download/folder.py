@@ -165,15 +165,18 @@ class Part:
         self._digest: hashlib._Hash | None = None
 
     def append(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Write pieces at the end and take them into the digest."""
-        digest = self._measured()
-        for piece in pieces:
-            digest.update(piece)
-            view = memoryview(piece)
-            while view:
-                count = os.pwrite(self._descriptor, view, self.size)
-                self.size += count
-                view = view[count:]
+        """Write pieces at the end and take them into the digest.
+
+        They are joined first: each call that lets other threads run has to wait for its turn again, and pieces are as
+        small as packets. The copy takes a tenth of what hashing takes.
+        """
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._measured().update(data)
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self._descriptor, view, self.size)
+            self.size += count
+            view = view[count:]
 
     def finish(self) -> None:
         """Check size and digest, sync, and give the file its name. Raises Unverified, and then the part is gone."""

@@ -78,7 +78,8 @@ def list_run(
 ) -> Listing:
     """Ask the host for a run's files. `checkpoint` is `latest`, `best`, a step, `all` or `none`; globs select files.
 
-    Raises Usage for any other `checkpoint`, NotFound, naming what there is, for a run or checkpoint that is not there,
+    Raises Usage for any other `checkpoint` and for a malformed glob, NotFound, naming what there is, for a run or
+    checkpoint that is not there and for globs that leave nothing or that no file fits,
     Unverified for a checkpoint whose files contradict its COMPLETE.json and for names that cannot be trusted,
     RemoteFailed for a malformed answer.
     """
@@ -89,6 +90,14 @@ def list_run(
             fix="give latest, best, all, none or a step",
             example="fleet download lab-a --checkpoint 1200",
         )
+    for glob in (*include, *exclude):
+        if not is_glob(glob):
+            raise Usage(
+                f"{glob!r} is no pattern for files",
+                why="it is empty, or has a [ without its ]",
+                fix="close the bracket; a bracket that is meant itself is written [[]",
+                example="fleet download lab-a --include 'metrics.*' --include 'log/*'",
+            )
     request = {
         "deploy_dir": deploy_dir,
         "run": run,
@@ -128,6 +137,17 @@ def _decoded(content: Any) -> bytes:
         return base64.b64decode(content, validate=True)
     except binascii.Error as error:
         raise ValueError(f"not base64: {error}") from error
+
+
+def is_glob(text: str) -> bool:
+    """Whether a pattern is whole: not empty, and every `[` has its `]`. One right behind `[` or `[!` is a member."""
+    place = 0
+    while (begin := text.find("[", place)) >= 0:
+        member = begin + (2 if text[begin + 1 : begin + 2] == "!" else 1)
+        place = text.find("]", member + 1) + 1
+        if not place:
+            return False
+    return bool(text)
 
 
 def is_safe(path: str) -> bool:

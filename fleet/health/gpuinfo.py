@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fleet.agent import refused_commands
 from fleet.errors import RemoteFailed
 from fleet.health.cards import Card, read_cards
 from fleet.health.host import Disk, Memory, read_host
 from fleet.health.rules import smi_findings
 from fleet.health.scripts import SMI_SECONDS, probe_script
-from fleet.health.sections import Answer, last_words, parse
+from fleet.health.sections import HEADER, Answer, last_words, parse
 from fleet.health.values import count, printable
 from fleet.ssh import Deadline, Result, Transport
 
@@ -138,7 +139,9 @@ def gpu_inventory(
 
 
 def broke_off(name: str, result: Result) -> RemoteFailed:
-    """The error of a probe that did not say all it had to say."""
+    """The error of a probe that did not say all it had to say, or that was never begun."""
+    if HEADER not in result.out.split(b"\n"):
+        return refused_commands(name, result)
     said = printable(last_words(result.out, result.err))
     return RemoteFailed(
         f"the probe on {name} broke off with status {result.rc}: {said or 'it said nothing'}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -10,18 +11,22 @@ from fleet.health.sections import Answer, Section
 from fleet.health.values import count, decimal, printable
 
 MIB: Final = 1 << 20
+#: The one that only drivers since 2022 know, so it stands last in every question and is the first to be left out.
+CAPABILITY: Final = "compute_cap"
 #: Fields that every driver of the last years knows; asked alone when one of the others is refused.
 FEW: Final = (
     *("index", "uuid", "name", "pci.bus_id", "driver_version"),
     *("utilization.gpu", "memory.used", "memory.total", "temperature.gpu", "power.draw", "power.limit"),
 )
-FIELDS: Final = (
+_USUAL: Final = (
     *FEW,
     *("clocks_throttle_reasons.active", "ecc.errors.uncorrected.volatile.total"),
     *("remapped_rows.pending", "remapped_rows.failure", "retired_pages.pending"),
 )
+FIELDS: Final = (*_USUAL, CAPABILITY)
+_MORE: Final = ("clocks.sm", "clocks.max.sm", "power.default_limit", "compute_mode", "mig.mode.current")
 #: What preflight asks beside them.
-MORE: Final = (*FIELDS, "clocks.sm", "clocks.max.sm", "power.default_limit", "compute_mode", "mig.mode.current")
+MORE: Final = (*_USUAL, *_MORE, CAPABILITY)
 #: Bits of the throttle reasons, from NVML's nvmlClocksEventReasons.
 REASONS: Final = {
     0x1: "idle",
@@ -85,6 +90,8 @@ class Gpu:
     remap_pending: bool = False
     """Whether rows (or pages, on older cards) wait for a reset to be taken out of use."""
     remap_failed: bool = False
+    capability: tuple[int, int] | None = None
+    """CUDA compute capability, which says what number formats it computes in."""
     slowdowns: int = 0
     """In how many looks in a row the hardware slowed it down, up to this one."""
     lost: str = ""
@@ -114,6 +121,7 @@ class Gpu:
             "ecc_uncorrected": self.ecc_uncorrected,
             "remap_pending": self.remap_pending,
             "remap_failed": self.remap_failed,
+            "compute_capability": None if self.capability is None else "{}.{}".format(*self.capability),
             "processes": [process.to_json() for process in self.processes],
         }
 
@@ -121,7 +129,7 @@ class Gpu:
 def read_gpus(answer: Answer, fields: Sequence[str] = FIELDS) -> tuple[Gpu, ...]:
     """The GPUs that an answer tells of, in the tool's order. `fields` are those that were asked for."""
     table = answer.find("gpus")
-    asked = fields if table.word(0) == "all" else FEW
+    asked = _asked(table, fields)
     rows = [dict(zip(asked, cells, strict=True)) for cells in _rows(table, len(asked))]
     apps = _processes(answer)
     return tuple(replace(gpu, processes=tuple(apps.get(gpu.uuid, ()))) for gpu in map(_gpu, rows) if gpu is not None)
@@ -130,8 +138,13 @@ def read_gpus(answer: Answer, fields: Sequence[str] = FIELDS) -> tuple[Gpu, ...]
 def remarks(answer: Answer, fields: Sequence[str] = FIELDS) -> tuple[str, ...]:
     """What the tool said beside its rows: its complaints."""
     table = answer.find("gpus")
-    columns = len(fields if table.word(0) == "all" else FEW)
+    columns = len(_asked(table, fields))
     return tuple(printable(line) for line in table.lines if line.strip() and len(line.split(", ")) != columns)
+
+
+def _asked(table: Section, fields: Sequence[str]) -> Sequence[str]:
+    """The fields of the question that the driver understood."""
+    return {"all": fields, "most": fields[:-1]}.get(table.word(0), FEW)
 
 
 def _rows(table: Section, columns: int) -> list[list[str]]:
@@ -162,6 +175,7 @@ def _gpu(row: Mapping[str, str]) -> Gpu | None:
         ecc_uncorrected=count(row.get("ecc.errors.uncorrected.volatile.total", "")),
         remap_pending="Yes" in pending,
         remap_failed=row.get("remapped_rows.failure") == "Yes",
+        capability=_version(row.get(CAPABILITY, "")),
         lost=printable(troubles[0]) if troubles else "",
         more={name: printable(value) for name, value in row.items() if name not in FIELDS},
     )
@@ -187,6 +201,11 @@ def _processes(answer: Answer) -> dict[str, list[GpuProcess]]:
             )
         )
     return found
+
+
+def _version(text: str) -> tuple[int, int] | None:
+    match = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})", text)
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def _bytes(mebibytes: str) -> int | None:

@@ -28,7 +28,6 @@ def preflight(
     *,
     quick: bool,
     deadline: Deadline,
-    need_gib: float = 0.0,
     python: str = "python3",
     gpus: Sequence[int] | None = None,
     known_gpus: Sequence[str] = (),
@@ -38,10 +37,9 @@ def preflight(
 ) -> tuple[Check, ...]:
     """Check a host; `quick` is what every start does, without the parts that take seconds or only advise.
 
-    `need_gib` is the disk that is about to be filled. `gpus` are the devices to be used (None: all; trouble with others
-    only warns), `known_gpus` the UUIDs of the last good inventory; `allow_busy` accepts processes of others on them.
-    `python` is the interpreter that the agent is started with. Raises what the transport raises, and RemoteFailed if
-    the answer broke off.
+    `gpus` are the devices to be used (None: all; trouble with others only warns), `known_gpus` the UUIDs of the last
+    good inventory; `allow_busy` accepts processes of others on them. `python` is the interpreter that the agent is
+    started with. Raises what the transport raises, and RemoteFailed if the answer broke off.
     """
     cmd = probe_script(
         "probe-doctor.sh", deploy_dir, smi_seconds, ",".join(MORE), ",".join(FEW), python, "yes" if quick else "no"
@@ -54,7 +52,7 @@ def preflight(
         raise broke_off(transport.name, result)
     host = read_host(answer)
     return (
-        *host_checks(transport.name, answer, host, need_gib, limits, quick=quick),
+        *host_checks(transport.name, answer, host, limits, quick=quick),
         *_clock(transport.name, timing(answer, host, sent, taken), limits),
         *survival_checks(transport.name, answer, quick=quick),
         *gpu_checks(transport.name, answer, host, Wanted(gpus, tuple(known_gpus), allow_busy), limits),

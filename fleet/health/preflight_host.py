@@ -36,15 +36,13 @@ SHARED_GIB: Final = 1.0
 FILES: Final = 4096
 
 
-def host_checks(
-    name: str, answer: Answer, host: Host, need_gib: float, limits: Limits, *, quick: bool
-) -> Iterator[Check]:
+def host_checks(name: str, answer: Answer, host: Host, limits: Limits, *, quick: bool) -> Iterator[Check]:
     """Python, tools, disk, file system, memory; without `quick` also limits that only advise."""
     yield _python(name, answer)
     yield from _tools(name, answer)
     found = {finding.id: finding for finding in host_findings(host, limits)}
     if host.disk is not None:
-        yield _disk(name, host.disk, need_gib, found.pop("host.disk", None))
+        yield _disk(name, host.disk, found.pop("host.disk", None))
         yield _filesystem(name, host.disk)
         if host.disk.inodes is not None and "host.inodes" not in found:
             evidence = f"{host.disk.inodes_free} of {host.disk.inodes} inodes free"
@@ -121,10 +119,7 @@ def _tools(name: str, answer: Answer) -> Iterator[Check]:
         yield Check(f"host.tools.{tool}", name, status, f"{tool} is missing: {instead}", fix)
 
 
-def _disk(name: str, disk: Disk, need_gib: float, finding: Finding | None) -> Check:
-    if disk.free < need_gib * _GIB:
-        evidence = f"{disk.free / _GIB:.1f} GiB free, {need_gib:.1f} GiB needed"
-        return Check("host.disk", name, "fail", evidence, "remove old checkpoints and releases: fleet prune")
+def _disk(name: str, disk: Disk, finding: Finding | None) -> Check:
     if finding is not None:
         return as_check(name, finding)
     return Check("host.disk", name, "ok", f"{disk.free / _GIB:.1f} of {disk.total / _GIB:.1f} GiB free")

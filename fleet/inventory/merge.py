@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fleet.inventory.overrides import flat
+from fleet.inventory.values import DEFAULT
 
 #: Objects whose keys are merged one by one; all other values, `uv` too, are taken whole.
 MAPS = ("env", "overrides", "secrets", "watchdog", "limits")
-DEFAULT = "default"
 _INSTANCE: dict[str, Any] = {
     "port": None,
     "user": None,

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+#: The origin of a value that the file does not name.
+DEFAULT: Final = "default"
 Scalar: TypeAlias = str | int | float | bool | None
 Role: TypeAlias = Literal["training", "eval", "spare", "jump"]
 

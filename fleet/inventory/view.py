@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.inventory.values import Address, Instance
+from fleet.inventory.values import DEFAULT, Address, Instance
 
 _BY_SSH = {
     "port": "from the SSH configuration, else 22",
@@ -37,6 +37,7 @@ def _rows(instance: Instance) -> Iterator[Row]:
         value: Any = getattr(instance, field)
         if key:
             value = value[key] if isinstance(value, dict) else getattr(value, key)
+            origin = origin if origin == DEFAULT else f"{origin}.{key}"
         yield Row(setting, _shown(field, value), origin)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fleet.release.planning import PlanStep, plan_deploy
     from fleet.release.pruning import Kept, Prunable, Pruned, prune
     from fleet.release.rolling import ReleaseInfo, RolledBack, releases, rollback
+    from fleet.release.verifying import verify
 
 __all__ = [
     "SILENCE",
@@ -36,6 +37,7 @@ __all__ = [
     "releases",
     "rollback",
     "scan",
+    "verify",
 ]
 
 #: What a deploy does not need, by module: imported when it is first asked for.
@@ -43,6 +45,7 @@ _LATER: Final = {
     "fleet.release.planning": ("PlanStep", "plan_deploy"),
     "fleet.release.pruning": ("Kept", "Prunable", "Pruned", "prune"),
     "fleet.release.rolling": ("ReleaseInfo", "RolledBack", "releases", "rollback"),
+    "fleet.release.verifying": ("verify",),
 }
 
 

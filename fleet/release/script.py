@@ -44,6 +44,11 @@ def activate_command(deploy_dir: str, release: str, digest: str, switch: bool, p
     return _script("release-activate.sh", deploy_dir, release, digest, _action(switch), python, verify=True)
 
 
+def verify_command(deploy_dir: str, release: str, python: str) -> Cmd:
+    """Verify a release that is there. Changes nothing."""
+    return _script("verify-release.sh", deploy_dir, release, python, verify=True)
+
+
 def list_command(deploy_dir: str, python: str) -> Cmd:
     """Report every release."""
     return _script("release-list.sh", deploy_dir, python)

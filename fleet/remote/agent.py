@@ -26,13 +26,19 @@ COMMANDS = {
 }
 
 
-def main() -> None:
-    """Run the command that the arguments name."""
-    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
+def main(keep: str | None = None) -> None:
+    """Run the command that the arguments name, after keeping the agent's byte code at a place that lacks it.
+
+    Where it cannot be kept, the answer says why under the key `slow`.
+    """
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         sys.stderr.write(f"usage: agent.pyz {'|'.join(COMMANDS)}\n")
         raise SystemExit(2)
     request = json.loads(sys.stdin.read() or "{}")
+    problem = "" if keep is None else importlib.import_module("fleet.remote.bytecode").keep(sys.argv[0], keep)
     answer, status = importlib.import_module("fleet.remote." + COMMANDS[sys.argv[1]]).main(request)
+    if problem:
+        answer = {**answer, "slow": problem}
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
     raise SystemExit(status)

@@ -10,7 +10,6 @@ import io
 import zipfile
 from pathlib import Path
 
-_MAIN = "from fleet.remote.agent import main\n\nmain()\n"
 #: The earliest time that a zip file can hold: times would make two equal archives differ.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -18,7 +17,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def archive() -> tuple[bytes, str]:
     """The bytes of the agent and their SHA-256 in hex."""
     here = Path(__file__).parent
-    members = [("__main__.py", _MAIN), ("fleet/__init__.py", "")]
+    members = [("__main__.py", (here / "entry.py").read_text("utf-8")), ("fleet/__init__.py", "")]
     members += [(f"fleet/remote/{path.name}", path.read_text("utf-8")) for path in sorted(here.glob("*.py"))]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as target:

@@ -29,6 +29,9 @@ _READ_BYTES = 256 << 10
 _PIECES = 8
 #: Seconds that ranks have to end by themselves once another one has failed.
 _PEERS_SECONDS = 1.5
+#: Seconds that the launcher has to end once its ranks have ended well and it has passed on their last line. torchrun
+#: waits 5 minutes for those of other nodes, which never come when a launcher there has ended in another way.
+_LAUNCHER_SECONDS = 5.0
 
 
 class Attempt:
@@ -44,6 +47,10 @@ class Attempt:
         self._paused = False
         self._told = False
         self._peers_killed = False
+        self._heard_at = 0.0
+        """Monotonic time of the newest output, or of the last moment at which none was taken."""
+        self._launcher_killed = False
+        """Whether the launcher was killed here, because it waited in vain after a good end of all ranks."""
         self._workers: Workers | None = None
         self._started_ns = 0
         self.leader: Leader | None = None
@@ -83,6 +90,9 @@ class Attempt:
         """Take note of collected children; the leader may be among them."""
         if self.leader is not None and self.leader.pid in children:
             self.code, self.signal = self.leader.collected(children[self.leader.pid])
+            if self._launcher_killed and self.signal == signal.SIGKILL:
+                # Nothing but the good end of its ranks was left for it to tell.
+                self.code, self.signal = 0, None
             self.ended = True
 
     def abandon(self) -> None:
@@ -90,7 +100,9 @@ class Attempt:
         self.ended, self.signal = True, signal.SIGKILL
 
     def look(self) -> None:
-        """What is due at every turn: back-pressure, ranks that ended, ranks that wait for one that died."""
+        """What is due at every turn: back-pressure, ranks that ended, ranks and launchers that wait for dead ones."""
+        if self._paused:
+            self._heard_at = time.monotonic()
         if self._log.blocked != self._paused:
             self._paused = self._log.blocked
             for descriptor in self._pipes.values():
@@ -105,6 +117,10 @@ class Attempt:
         if failed is not None and not self._peers_killed and time.monotonic() - failed > _PEERS_SECONDS:
             self._peers_killed = True
             self._workers.kill()
+        well = self._workers.well_at
+        if well is not None and time.monotonic() - max(well, self._heard_at) > _LAUNCHER_SECONDS:
+            self._launcher_killed = True
+            self._signal_leader(signal.SIGKILL)
 
     def terminate(self) -> None:
         """Ask the trainer to save and end: TERM to each rank once, to the leader if there are no ranks to be seen.
@@ -117,8 +133,7 @@ class Attempt:
             return
         if not self._told:
             self._told = True
-            with contextlib.suppress(NotThatProcess):
-                send_signal(self.leader.identity, signal.SIGTERM)
+            self._signal_leader(signal.SIGTERM)
 
     def drain(self) -> None:
         """Take what is in the pipes now, whether or not the disk takes it: nobody is left to be slowed down."""
@@ -151,6 +166,11 @@ class Attempt:
             # After a launcher that was killed, its copies hold lines that it did not pass on.
             shutil.rmtree(launcher_folder(self._files), ignore_errors=True)
 
+    def _signal_leader(self, number: int) -> None:
+        if self.leader is not None:
+            with contextlib.suppress(NotThatProcess):
+                send_signal(self.leader.identity, number)
+
     def _watch(self) -> None:
         for stream, descriptor in self._pipes.items():
             self._loop.watch(descriptor, functools.partial(self._read, stream))
@@ -162,6 +182,7 @@ class Attempt:
         except BlockingIOError:
             return False
         if data:
+            self._heard_at = time.monotonic()
             self._log.take(stream, data)
         else:
             self._close_pipe(stream)

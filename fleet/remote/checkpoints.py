@@ -28,6 +28,8 @@ _THREADS = min(8, os.cpu_count() or 1)
 _PIECE = 8 << 20
 _BLOCK = 1 << 20
 _JSON_LIMIT = 256 << 20
+#: In the place of a serial that cannot be read.
+_UNREADABLE = float("inf")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -86,6 +88,15 @@ def newest(files: RunFiles, budget: float = BUDGET) -> Search:
     return Search(None, rejected)
 
 
+def newest_recorded(files: RunFiles, attempt: int) -> int | None:
+    """The newest checkpoint of the branch that a run in this attempt is on, as `newest` would search, but nothing is
+    hashed: one whose COMPLETE.json cannot be read does not count, any other does.
+    """
+    # A first attempt has left no branch, and its events may be many.
+    ranked = _ranked(files, last_beginning(files.events) if attempt > 1 else (0, 0))
+    return next((step for serial, step in ranked if serial != _UNREADABLE), None)
+
+
 def verify(files: RunFiles, step: int, budget: float = BUDGET) -> Verified | Rejected:
     """Compare one checkpoint with its COMPLETE.json."""
     folder = os.path.join(files.checkpoints, f"step-{step}")
@@ -128,20 +139,25 @@ def pointed(files: RunFiles, pointer: str) -> int | None:
 
 
 def _newest_first(files: RunFiles) -> list[int]:
-    attempt, origin = last_beginning(files.events)
+    return [step for _, step in _ranked(files, last_beginning(files.events))]
+
+
+def _ranked(files: RunFiles, beginning: tuple[int, int]) -> list[tuple[float, int]]:
+    """Serial and step of each checkpoint, newest first, without those of a branch that was left."""
+    attempt, origin = beginning
     found: list[tuple[float, int]] = []
     for step in steps(files):
         try:
             listed = _complete(os.path.join(files.checkpoints, f"step-{step}"), step)
         except (_Torn, OSError):
             # It may be the newest, so it is looked at, and reported.
-            found.append((float("inf"), step))
+            found.append((_UNREADABLE, step))
             continue
         if listed.attempt >= attempt:
             found.append((listed.serial, step))
         elif step <= origin:
             found.append((0, step))
-    return [step for _, step in sorted(found, reverse=True)]
+    return sorted(found, reverse=True)
 
 
 def _complete(folder: str, step: int) -> _Listed:

@@ -101,6 +101,10 @@ class Coordinator:
             closing=closing,
         )
 
+    def silent(self, node: int, now: float) -> bool:
+        """Whether nothing came from a node for too long."""
+        return now - self._heard.get(node, now) > self._silence
+
     @property
     def _final(self) -> bool:
         """Whether the end of the run was ordered."""
@@ -130,11 +134,12 @@ class Coordinator:
             self._give_up("NotReady", self._names.index((absent or missing)[0]), message)
 
     def _go(self) -> None:
-        """Let the attempt start for which all are ready, from the newest step that is good wherever there are any."""
-        steps = [said.step for said in self._said.values() if said.step is not None]
+        """Let the attempt start for which all are ready, from the newest checkpoint that is good where rank 0 is.
+
+        Rank 0 alone writes checkpoints, and reads them for all: what lies on another host is an old copy.
+        """
         self._attempt = self._said[0].attempt
-        # A node without checkpoints holds no part of them: with replicated weights rank 0 alone writes.
-        self._step = min(steps) if self._said[0].step is not None else None
+        self._step = self._said[0].step
         self._order, self._gathering_since, self._culprits = None, None, Culprits()
         self.version += 1
 
@@ -204,8 +209,7 @@ class Coordinator:
             return None
         if said.left:
             return node, "left the run"
-        silent = now - self._heard.get(node, now) > self._silence
-        return (node, f"was silent for {self._silence:.0f} s") if silent else None
+        return (node, f"was silent for {self._silence:.0f} s") if self.silent(node, now) else None
 
     def _lose(self, node: int, what: str) -> None:
         """A node is gone; its own failing rank, if it told of one, is the better reason."""

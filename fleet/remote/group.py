@@ -17,7 +17,7 @@ class Go(NamedTuple):
     """Every node is ready: start."""
 
     step: int | None
-    """The newest checkpoint that verified on every node; None lets the trainer choose."""
+    """The checkpoint to start from: the newest that verified where rank 0 is; None lets the trainer choose."""
 
 
 class Order(NamedTuple):

@@ -161,6 +161,10 @@ class Lead:
             self._dismiss(guest)
         self._tell_all(closing=True)
         for wire in list(self._wires.values()):
+            if self._coordinator.silent(wire.node, time.monotonic()):
+                # Nobody is there to read it.
+                self._drop(wire)
+                continue
             with self._closing(wire):
                 wire.finish()
         until = time.monotonic() + _GOODBYE

@@ -57,7 +57,9 @@ def _list(request: Answer) -> Answer:
     take = _Filter(fields.words("include", ()), fields.words("exclude", ()))
     fields.finish()
     chosen, skipped = _chosen(root, wanted)
-    plain = [path for path in [*_walk(root, "", skipped), *_beside(root, chosen)] if take(path)]
+    held = [*_walk(root, "", skipped), *_beside(root, chosen)]
+    take.check(root, [*held, *(file.path for item in chosen for file in item.files)])
+    plain = [path for path in held if take(path)]
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         measured = list(pool.map(lambda path: _measured(root, path), plain))
     files = [entry for entry in measured if "why" not in entry]
@@ -167,6 +169,22 @@ class _Filter:
     def __call__(self, path: str) -> bool:
         kept = not self._include or any(_fits(path, glob) for glob in self._include)
         return kept and not any(_fits(path, glob) for glob in self._exclude)
+
+    def check(self, root: str, paths: Sequence[str]) -> None:
+        """Refuse globs to include that fit no file at all, and globs that together leave none of some."""
+        idle = [glob for glob in self._include if not any(_fits(path, glob) for path in paths)]
+        if not idle and (not paths or any(map(self, paths))):
+            return
+        named = ", ".join(idle) if idle else "what is excluded"
+        tops = sorted({path.partition("/")[0] + ("/" if "/" in path else "") for path in paths})
+        more = f" and {len(tops) - SHOWN} more" if len(tops) > SHOWN else ""
+        raise Refusal(
+            "not-found",
+            f"no file of {os.path.basename(root)} fits {named}" if idle else f"{named} leaves no file",
+            why=f"without patterns there are: {', '.join(tops[:SHOWN]) or 'no files'}{more}",
+            fix="choose by paths or names that are there; files of checkpoints need --checkpoint",
+            example=f"fleet download lab-a --run {os.path.basename(root)} --include 'metrics.*' --include 'log/*'",
+        )
 
 
 def _fits(path: str, glob: str) -> bool:

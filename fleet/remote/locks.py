@@ -8,6 +8,7 @@ who had just opened it would then hold a lock on a file that nobody else can see
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -38,7 +39,7 @@ class SupervisorLock:
     @classmethod
     def take(cls, path: str, *, attempt: int, patience: float = PATIENCE) -> SupervisorLock:
         """Take the lock. Raises Held at once if a live process has it, OSError if the file cannot be opened."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _opened(path)
         deadline = time.monotonic() + patience
         try:
             while not _try(descriptor, fcntl.LOCK_EX):
@@ -46,9 +47,9 @@ class SupervisorLock:
                 if (holder is not None and is_alive(holder)) or time.monotonic() >= deadline:
                     raise Held(path, holder)
                 time.sleep(_PAUSE)
-            os.ftruncate(descriptor, 0)
             # The lock holds without a name in it: on a full disk a dead run must still be told and cleared away.
             with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, json.dumps(_this_process(attempt)).encode("ascii"), 0)
         except BaseException:
             os.close(descriptor)
@@ -61,7 +62,8 @@ class SupervisorLock:
             return
         descriptor, self._descriptor = self._descriptor, None
         try:
-            os.ftruncate(descriptor, 0)
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
 
@@ -94,6 +96,16 @@ def holder_of(path: str) -> Identity | None:
         return None if _try(descriptor, fcntl.LOCK_SH) else _read(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _opened(path: str) -> int:
+    """Open a lock's file, which a file system that has become read-only still lets everybody lock."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY)
 
 
 def _try(descriptor: int, kind: int) -> bool:

@@ -94,7 +94,7 @@ class Mark(NamedTuple):
 
 def own(name: str, others: tuple[str, ...], ports: tuple[int, ...] = ()) -> Answer:
     """`{"address", "interface", "host_name"}`: the address of this host that the others reach, and its interface; or
-    `{"problem"}`, also when one of these ports of it is not free.
+    `{"problem"}`, with the port as `taken` when it is that one of these ports is not free.
 
     `name` and `others` are names or numbers as SSH uses them. An address of ours that SSH uses is taken as it is;
     behind a translation of addresses it is the one that this host sends from towards the others.
@@ -113,7 +113,7 @@ def own(name: str, others: tuple[str, ...], ports: tuple[int, ...] = ()) -> Answ
         try:
             socket.create_server((address, port)).close()
         except OSError as error:
-            return {"problem": f"its port {port} is not free: {os.strerror(error.errno or 0)}"}
+            return {"problem": f"its port {port} is not free: {os.strerror(error.errno or 0)}", "taken": port}
     return {"address": address, "interface": interface_of(address), "host_name": socket.gethostname()}
 
 

@@ -130,17 +130,16 @@ processes() {
     done
 }
 
-# Descriptor 9 is locked. $1 fields of the GPUs, $2 those that every driver knows.
+# Descriptor 9 is locked. $1 fields of the GPUs, $2 those that every driver knows. A field that the driver does not know
+# makes it refuse all: then the last one is left out, and then all but those few.
 query() {
     claim_in_time || return 0
-    echo "=gpus all"
-    ask "--query-gpu=$1" --format=csv,noheader,nounits
-    status=$?
-    if [ "$status" -eq 2 ]; then
-        echo "=gpus few"
-        ask "--query-gpu=$2" --format=csv,noheader,nounits
+    for part in "all $1" "most ${1%,*}" "few $2"; do
+        echo "=gpus ${part%% *}"
+        ask "--query-gpu=${part#* }" --format=csv,noheader,nounits
         status=$?
-    fi
+        [ "$status" -eq 2 ] || break
+    done
     echo "=smi $status"
     # 14: the data is good, a checksum in the card's own records is not.
     case $status in

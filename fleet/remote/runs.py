@@ -87,7 +87,7 @@ def _progress(files: RunFiles, state: Answer) -> Answer:
         "phase": found.phase if state.get("state") in LIVE else None,
         "step_age": found.step_age,
         "checkpoint": {
-            "newest": max(checkpoints.steps(files), default=None),
+            "newest": checkpoints.newest_recorded(files, state.get("attempt") or 0),
             "best": checkpoints.pointed(files, "best"),
             "verified": state.get("last_verified_checkpoint"),
         },
@@ -102,7 +102,7 @@ def _reason(files: RunFiles, state: Answer) -> str:
         return "it never got as far as a state" if not os.path.exists(files.state) else "its state cannot be read"
     if state["state"] == "lost":
         return str((state.get("exit") or {}).get("kind") or "")
-    if state["state"] in LIVE and foreign(state):
+    if state["state"] in LIVE and foreign(files, state):
         age = _age(files.file("progress.json"))
         beats = age is not None and age <= _BEAT_LIMIT
         return "runs on another machine" if beats else "another machine's, and its heartbeat stopped"

@@ -43,6 +43,8 @@ class Tail(NamedTuple):
     """Its text."""
     torn: bool
     """Whether a fragment follows it."""
+    newest: bool
+    """Whether it is in the newest segment; otherwise an attempt began behind it that has written nothing yet."""
 
 
 class Segments:
@@ -186,19 +188,24 @@ def find_tail(directory: str) -> Tail:
     offsets = sorted(_offsets(directory), reverse=True)
     end, torn = 0, False
     for index, start in enumerate(offsets):
-        with open(os.path.join(directory, segment_name(start)), "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 4 * _LONGEST))
-            data = file.read()
+        size, data = _end_of(directory, start)
         if index == 0:
             end = start + size
-        if not torn and index == 0:
             torn = bool(data) and not data.endswith(b"\n")
-        for line in reversed(data.split(b"\n")[:-1]):
-            with contextlib.suppress(ValueError):
-                frame = parse(line)
-                return Tail(end, frame.seq, frame.flags, frame.text, torn)
-    return Tail(end, 0, None, "", torn)
+        frame = _last_frame(data)
+        if frame is not None:
+            return Tail(end, frame.seq, frame.flags, frame.text, torn, index == 0)
+    return Tail(end, 0, None, "", torn, True)
+
+
+def attempts_in(directory: str) -> int:
+    """How many attempts the segments tell of: each but a live one has ended its segment. Fewer than there were, if old
+    segments are gone."""
+    offsets = sorted(_offsets(directory))
+    last = [_last_frame(_end_of(directory, start)[1]) for start in offsets]
+    ended = sum(frame is not None and frame.flags == END for frame in last)
+    begun = bool(last) and (last[-1] is None or last[-1].flags != END)
+    return ended + begun
 
 
 def log_end(directory: str) -> tuple[int, float | None]:
@@ -214,10 +221,7 @@ def last_lines(directory: str, count: int) -> list[str]:
     """The last lines that the run wrote in its newest segments, escaped, oldest first."""
     lines: list[str] = []
     for start in sorted(_offsets(directory), reverse=True):
-        with open(os.path.join(directory, segment_name(start)), "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 4 * _LONGEST))
-            data = file.read()
+        size, data = _end_of(directory, start)
         for line in reversed(data.split(b"\n")[:-1]):
             with contextlib.suppress(ValueError):
                 frame = parse(line)
@@ -227,6 +231,21 @@ def last_lines(directory: str, count: int) -> list[str]:
         if len(lines) >= count or size > 4 * _LONGEST:
             break
     return lines[::-1]
+
+
+def _end_of(directory: str, start: int) -> tuple[int, bytes]:
+    """Size of a segment, and what its last frames are in."""
+    with open(os.path.join(directory, segment_name(start)), "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 4 * _LONGEST))
+        return size, file.read()
+
+
+def _last_frame(data: bytes) -> Frame | None:
+    for line in reversed(data.split(b"\n")[:-1]):
+        with contextlib.suppress(ValueError):
+            return parse(line)
+    return None
 
 
 def _offsets(directory: str) -> list[int]:

@@ -10,6 +10,10 @@ import os
 import re
 from typing import Any, NamedTuple
 
+from fleet.remote.checkpoints import newest_recorded
+from fleet.remote.events import last_beginning
+from fleet.remote.places import RunFiles
+
 COMPLETE = "COMPLETE.json"
 POINTERS = ("latest", "best")
 #: Bytes of the largest COMPLETE.json that is believed.
@@ -89,10 +93,15 @@ def named(run: str, pointer: str) -> int | None:
 
 
 def newest(run: str, wanted: str) -> int | None:
-    """The step of `latest` or `best`: what the pointer names if it is complete, else what the complete ones say.
+    """The step of `latest` or `best`, or None if no checkpoint is complete (or measured).
 
-    The newest has the highest serial; the best the lowest metric. None if no checkpoint is complete (or measured).
+    The latest is the newest of the branch that the run is on, whatever the pointer says: when a run goes on from an
+    earlier checkpoint, its pointer names one of the branch that was left until the next is saved. The best is what its
+    pointer names if that is complete, else the one with the lowest metric.
     """
+    if wanted == "latest":
+        files = RunFiles(run)
+        return newest_recorded(files, last_beginning(files.events)[0])
     complete: dict[int, Checkpoint] = {}
     for step in steps(run):
         try:
@@ -102,10 +111,8 @@ def newest(run: str, wanted: str) -> int | None:
     pointed = named(run, wanted)
     if pointed in complete:
         return pointed
-    if wanted == "best":
-        measured = [(item.metric, -item.serial, item.step) for item in complete.values() if item.metric is not None]
-        return min(measured)[2] if measured else None
-    return max((item.serial, item.step) for item in complete.values())[1] if complete else None
+    measured = [(item.metric, -item.serial, item.step) for item in complete.values() if item.metric is not None]
+    return min(measured)[2] if measured else None
 
 
 def _pair(entry: Any) -> list[Any]:

@@ -20,6 +20,7 @@ from fleet.remote.places import DeployDir, RunFiles
 from fleet.remote.preparation import Exists, Order, is_there, prepared, supervise
 from fleet.remote.refusal import Answer, Refusal, answered, refused_by_disk
 from fleet.remote.reporter import Reporter
+from fleet.remote.salvage import refuse_another_version
 from fleet.remote.segments import last_lines
 from fleet.remote.states import process_of, read_state
 from fleet.remote.surroundings import read_secrets
@@ -80,8 +81,8 @@ def _refuse_absent_or_foreign(launch: Launch, files: RunFiles) -> None:
             fix="choose one of the runs that are there",
             example="fleet runs",
         )
-    state = read_state(files.state)
-    if state is not None and foreign(state):
+    refuse_another_version(files)
+    if foreign(files, read_state(files.state)):
         raise Refusal(
             "busy",
             f"run {launch.run} belongs to another machine that shares this folder",

@@ -17,6 +17,8 @@ from fleet.remote.identity import Identity, boot_id, machine_id
 LIVE = frozenset({"starting", "running", "stopping", "backoff"})
 TERMINAL = frozenset({"completed", "stopped", "failed", "oom", "killed", "lost"})
 
+#: The schema of `state.json` that this version reads and writes.
+SCHEMA = 1
 #: Bytes set aside: room for a state, the last events and the last frames of the log.
 RESERVE_BYTES = 256 << 10
 _RESERVE = ".reserve"
@@ -75,10 +77,13 @@ class StateFile:
             finally:
                 os.close(descriptor)
 
-    def free_reserve(self) -> None:
-        """Give the reserve back to the disk, for what is written at the end."""
-        with contextlib.suppress(OSError):
+    def free_reserve(self) -> bool:
+        """Give the reserve back to the disk, for what is written at the end; returns whether there was one."""
+        try:
             os.unlink(self._reserve)
+        except OSError:
+            return False
+        return True
 
     def _write(self) -> None:
         try:
@@ -132,7 +137,7 @@ def culprit_field(rank: int, *, node: int = 0, exception: str | None = None, mes
 
 
 _DEFAULTS: dict[str, Any] = {
-    "schema": 1,
+    "schema": SCHEMA,
     "supervisor": None,
     "leader": None,
     "node_rank": 0,

@@ -32,12 +32,13 @@ def sweep(
     found alive, and the survivors.
     """
     deadline = time.monotonic() + limit
-    if group is not None:
-        group.kill()
     met: set[tuple[int, int]] = set()
     empty = 0
     while True:
         found = Snapshot().of_run(run, supervisor, folder)
+        if group is not None and not met:
+            # Behind the first look, which counts them, and again while nobody was seen: daemons may hide from a look.
+            group.kill()
         met |= {(process.pid, process.start) for process in found}
         empty = 0 if found else empty + 1
         if empty >= _SWEEPS or time.monotonic() > deadline:

@@ -25,6 +25,8 @@ ANSWER_BYTES = 32 << 20
 #: Bytes of the longest line that can be a frame; what is longer was not written by a supervisor.
 LINE_BYTES = 1 << 20
 BLOCK = 1 << 16
+#: Seconds that no log is old.
+EVER = 1e10
 
 
 def main(request: Answer) -> tuple[Answer, int]:
@@ -76,8 +78,7 @@ class _Wanted:
     def __init__(self, fields: Fields) -> None:
         self._rank = fields.whole("rank", -1, 1 << 30, -1)
         pattern = fields.optional("grep")
-        age = fields.seconds("since_seconds", 0.0)
-        self._oldest_ms = (time.time() - age) * 1000 if age else 0.0
+        self._oldest_ms = (time.time() - fields.seconds("since_seconds", EVER)) * 1000
         try:
             self._pattern = None if pattern is None else re.compile(pattern)
         except re.error as error:

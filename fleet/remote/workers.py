@@ -38,6 +38,10 @@ class Workers:
         """Ranks that ended with a status other than 0, in the order in which it was noticed."""
         self.failed_at: float | None = None
         """Monotonic time at which the first failure was noticed."""
+        self._well = 0
+        """Ranks whose status 0 was seen."""
+        self.well_at: float | None = None
+        """Monotonic time at which the last rank was seen to end, all with status 0; None if one ended unseen."""
 
     def look(self) -> list[int]:
         """Search for ranks that are missing and note those that ended. Returns handles of new ones, to be waited for;
@@ -94,6 +98,8 @@ class Workers:
             return
         status = int(fields[49])
         if status == 0:
+            self._well += 1
+            self.well_at = time.monotonic() if self._well == self._count else None
             return
         code = None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None

@@ -14,6 +14,8 @@ class Cmd:
     argv: tuple[str, ...]
     cwd: str | None = None
     """Folder to change to first; `~` is not expanded. Absent means the login folder."""
+    held: bool = False
+    """Whether `exec` keeps its stdin open until it ends, so that it can tell when nobody waits for it any more."""
 
     @classmethod
     def script(cls, name: str, *arguments: str) -> Self:

@@ -80,7 +80,8 @@ class SshTransport:
         kept: dict[Stream, list[bytes]] = {"out": [], "err": []}
         session = self._start(cmd, deadline)
         try:
-            rc = session.run(chunks, sink or (lambda stream, data: kept[stream].append(data)), deadline)
+            collect = sink or (lambda stream, data: kept[stream].append(data))
+            rc = session.run(chunks, collect, deadline, held=cmd.held)
         finally:
             session.close()
         return Result(rc, b"".join(kept["out"]), b"".join(kept["err"]))

@@ -19,6 +19,7 @@ class LocalTransport:
         self._env = {"HOME": str(home), "PATH": path, "USER": "tester", "SHELL": "/bin/sh", **env}
 
     def exec(self, cmd: Cmd, *, stdin: bytes = b"", deadline: Deadline, sink: Sink | None = None) -> Result:
+        assert not cmd.held, "this transport ends the input at once"
         process = self._start(cmd)
         try:
             out, err = process.communicate(stdin, timeout=deadline.remaining())

@@ -3,12 +3,14 @@
     python -m tests.perf.fleet_bulk --count 20
 
 Both ends lie in the memory file system, so that no disk is measured. Up and down go over one open connection as a
-deploy and a download use it; `fleet download` is also measured as a whole process, hashing on both sides included.
+deploy and a download use it; `fleet download` is also measured as a whole process, hashing included: of a plain file,
+whose digest the host has to make before it is sent, and of a checkpoint, whose digests it has.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -60,6 +62,21 @@ def receive(transport: Transport, source: Path, target: Path) -> None:
     assert target.stat().st_size == source.stat().st_size
 
 
+def checkpoint(folder: Path, source: Path) -> None:
+    """A complete checkpoint around one large file, as the trainer leaves it."""
+    folder.mkdir(parents=True)
+    (folder / "shard-00000.safetensors").hardlink_to(source)
+    for name in ("layout.json", "train.json"):
+        (folder / name).write_text("{}")
+    files = {}
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        files[path.name] = {"size": path.stat().st_size, "sha256": digest}
+    facts = {"schema": 1, "run": RUN, "attempt": 1, "step": 10, "serial": 1, "metric": None, "files": files}
+    (folder / "COMPLETE.json").write_text(json.dumps(facts))
+
+
 def measure_speed(sheet: Sheet, folder: Path, farm: Farm, size: int, count: int) -> None:
     """Rates of every way, in turn."""
     host = farm.hosts[0]
@@ -71,11 +88,12 @@ def measure_speed(sheet: Sheet, folder: Path, farm: Farm, size: int, count: int)
     fill(local, size)
     fill(remote, size)
     (run / "data.bin").hardlink_to(remote)
+    checkpoint(run / "checkpoints" / "step-10", remote)
     got = folder / "got"
     got.mkdir()
 
-    def download() -> None:
-        fleet("download", host.name, "--run", RUN, "--to", str(got / "run"), "--checkpoint", "none", cwd=project)
+    def download(to: str, *options: str) -> None:
+        fleet("download", host.name, "--run", RUN, "--to", str(got / to), *options, cwd=project)
 
     with opened(project) as session:
         transport = session.transport(host.name, Deadline.after(30))
@@ -86,7 +104,11 @@ def measure_speed(sheet: Sheet, folder: Path, farm: Farm, size: int, count: int)
             "fleet down": (lambda: receive(transport, remote, got / "a"), got / "a"),
             "rsync down": (lambda: rsync(host, ":remote.bin", str(got / "b"), "--whole-file"), got / "b"),
             "scp down": (lambda: scp(host, ":remote.bin", str(got / "c")), got / "c"),
-            "fleet download": (download, got / "run" / "data.bin"),
+            "fleet download": (lambda: download("run", "--checkpoint", "none"), got / "run" / "data.bin"),
+            "fleet download, checkpoint": (
+                lambda: download("saved", "--include", "checkpoints/*"),
+                got / "saved" / "checkpoints" / "step-10" / "shard-00000.safetensors",
+            ),
         }
         rates: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(count + 1):
@@ -106,7 +128,9 @@ def enter(sheet: Sheet, rates: dict[str, list[float]]) -> None:
     sheet.ratio("up, fleet / rsync", rates["fleet up"], rates["rsync up"], Target("value", at_least=1.0))
     sheet.ratio("up, fleet / scp", rates["fleet up"], rates["scp up"], Target("value", at_least=1.5))
     sheet.ratio("down, fleet / rsync", rates["fleet down"], rates["rsync down"], Target("value", at_least=1.0))
-    sheet.ratio("fleet download / rsync", rates["fleet download"], rates["rsync down"])
+    sheet.ratio("fleet download / scp", rates["fleet download"], rates["scp down"])
+    saved = rates["fleet download, checkpoint"]
+    sheet.ratio("fleet download, checkpoint / scp", saved, rates["scp down"], Target("value", at_least=1.0))
 
 
 def measure_interrupted(sheet: Sheet, folder: Path, farm: Farm, size: int, count: int) -> None:

@@ -4,8 +4,8 @@
 
 Hosts are network namespaces of this machine, so this needs root. `real` is the real trainer on two of them, with gloo
 on the CPU, and its processes share the processors of this machine; `nodes` are `--hosts` of them with ranks that need
-no torch, for what fleet itself takes. A launch is timed from the first supervisor, after preflight, to the answer of
-`fleet train`.
+no torch, for what fleet itself takes: ranks that wait for a dead peer for ever and take no TERM, as in a collective of
+a GPU. A launch is timed from the first supervisor, after preflight, to the answer of `fleet train`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.farm.namespaces import Namespaces, missing_namespaces
 from tests.farm.processes import Process
 from tests.fleet.cluster.sites import Site, fake_project, real_project
 from tests.perf.host_runs import eventually
-from tests.perf.measuring import Sheet, Target, parser
+from tests.perf.measuring import Sheet, Target, begin, parser
 from tests.perf.programs import scratch
 
 LAUNCH, STOPPED = 10.0, 5.0
@@ -95,12 +95,12 @@ def measure_real(sheet: Sheet, folder: Path, count: int, hosts: int) -> None:
 
 
 def measure_nodes(sheet: Sheet, folder: Path, count: int, hosts: int) -> None:
-    """Ranks without torch on many hosts."""
+    """Ranks without torch, which hang when a peer dies, on many hosts."""
     (folder / "project").mkdir()
     with Namespaces(folder / "farm", hosts) as farm:
         python = os.path.realpath(sys.executable)
-        site = Site(fake_project(folder / "project"), farm, ports=(29500, 29501), python=python)
-        measure(sheet, f"ranks without torch, {hosts} nodes", site, count)
+        site = Site(fake_project(folder / "project", "--hang"), farm, ports=(29500, 29501), python=python)
+        measure(sheet, f"ranks that hang, {hosts} nodes", site, count)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     description.add_argument("--only", choices=parts, help="one part")
     description.add_argument("--hosts", type=int, default=8, metavar="N", help="nodes of the second part (8)")
     options = description.parse_args(arguments)
+    begin(options.seed)
     if reason := missing_namespaces():
         sys.exit(reason)
     sheet = Sheet("Groups", options.slack)

@@ -23,12 +23,15 @@ FEW = {
     "fleet_status": ["--count", "1", "--hosts", "6"],
     "fleet_follow": ["--count", "5"],
     "fleet_runs": ["--count", "12"],
+    "fleet_group": ["--count", "1", "--only", "nodes", "--hosts", "3"],
     "fleet_identity": ["--count", "12"],
 }
+#: What a script needs besides sshd.
+NEEDS = {"fleet_group": [pytest.mark.needs("netns")]}
 
 
 @pytest.mark.needs("sshd")
-@pytest.mark.parametrize("script", FEW)
+@pytest.mark.parametrize("script", [pytest.param(script, marks=NEEDS.get(script, ())) for script in FEW])
 def test_measurement(script: str, root: Path, tmp_path: Path) -> None:
     file = tmp_path / "numbers.json"
     options = [*FEW[script], "--slack", str(SLACK), "--json", str(file)]

@@ -31,6 +31,7 @@ def test_the_live_run_else_the_newest_unless_one_is_named(site: Site) -> None:
         (["--rank", "0", "-n", "1"], ["step 12"]),
         (["--rank", "1"], []),
         (["--since", "1h", "-n", "1"], ["step 12"]),
+        (["--since", "0s"], []),
     ],
     ids=" ".join,
 )
@@ -90,7 +91,8 @@ def test_following_ends_with_the_run(site: Site) -> None:
     [
         (["--kind", "checkpoint"], {"checkpoint.saved"}),
         (["--kind", "run.failed"], {"run.failed"}),
-        (["--kind", "check"], set()),
+        (["--kind", "checkpoint."], {"checkpoint.saved"}),
+        (["--kind", "guard"], set()),
         (["--level", "error"], {"run.failed"}),
         (["--level", "warning"], {"run.failed"}),
     ],
@@ -99,6 +101,22 @@ def test_following_ends_with_the_run(site: Site) -> None:
 def test_which_events(site: Site, options: list[str], kinds: set[str]) -> None:
     done = site.fleet("events", "h0", "--run", site.failed, *options, "--json")
     assert {row["kind"] for row in done.lines} == kinds
+
+
+@pytest.mark.parametrize(
+    ("argv", "known"),
+    [
+        (["events", "h0", "--kind", "check"], "checkpoint.saved"),
+        (["events", "h0", "--kind", "run.zzz"], "run.completed"),
+        (["events", "h0", "--kind", ""], "guard.spike"),
+        (["events", "h0", "--level", "zzz"], "info, warning, error"),
+        (["runs", "h0", "--state", "zzz"], "backoff, running, starting, stopping, completed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_selection_that_can_never_fit_is_refused_with_the_right_ones(site: Site, argv: list[str], known: str) -> None:
+    done = site.fleet(*argv, "--json", expect=2)
+    assert known in done.json["errors"][0]["message"] and known in done.err
 
 
 def test_runs_and_their_rows(site: Site) -> None:

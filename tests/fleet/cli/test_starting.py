@@ -86,6 +86,22 @@ def test_a_health_block_can_be_overridden(site: Site) -> None:
     assert any("nvidia-smi" in warning for warning in done.data["h2"]["warnings"])
 
 
+def test_less_free_disk_than_fleet_json_wants_is_a_warning_everywhere(site: Site) -> None:
+    text = json.loads(site.config.read_text())
+    text["defaults"]["limits"] = {"min_free_gib": 1000000}
+    config = site.root / "other.json"
+    config.write_text(json.dumps(text))
+    chosen = ["--config", str(config)]
+    wanted = "1e+06 GiB should be"
+    [check] = [row for row in site.fleet(*chosen, "doctor", "h0", "--json").data["checks"] if row["id"] == "host.disk"]
+    assert check["status"] == "warn" and wanted in check["evidence"]
+    [host] = site.fleet(*chosen, "status", "h0", "--json").data["hosts"]
+    assert [row["state"] for row in host["health"] if wanted in row["evidence"]] == ["warning"]
+    started = site.fleet(*chosen, "train", "h0", "--json", "--", "--set", "training.steps=2").data["h0"]
+    assert any(wanted in warning for warning in started["warnings"])
+    config.unlink()
+
+
 def test_a_stop_tells_what_is_saved(site: Site, live: str) -> None:
     done = site.fleet("stop", "h0")
     steps = site.steps(live)
@@ -166,3 +182,6 @@ def test_downloads(site: Site, tmp_path: Path) -> None:
     every = site.fleet("download", "h0", "--run", site.done, "--checkpoint", "all", "--json").data["h0"]
     assert every["outcome"]["steps"] == [10, 12] and every["path"] == str(site.root / "runs" / site.done)
     site.fleet("download", "h0", "--run", site.done, "--checkpoint", "77", expect=9)
+    nothing = site.fleet("download", "h0", "--run", site.done, "--include", "no-such-file", expect=9)
+    assert nothing.out == "" and "metrics.jsonl" in nothing.err
+    site.fleet("download", "h0", "--run", site.done, "--include", "[", "--dry-run", expect=2)

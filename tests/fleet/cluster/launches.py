@@ -11,6 +11,8 @@ from fleet.remote.states import culprit_field, exit_field
 
 TOKEN = "5e" * 32
 RUN = "pair-20260131-235959-k3qz"
+#: Seconds after which a member counts as gone.
+SILENCE = 0.6
 
 
 def network() -> str:

@@ -6,7 +6,9 @@ from tests.fleet.remote.programs import CONTRACT
 
 #: In the place of `torch.distributed.run`: starts the ranks of this node, each in a session of its own. When one fails
 #: it sends TERM to the others, waits for them, and prints who was first, as torchrun does. `--blind`: ranks are not its
-#: own children, so that nobody else sees how they end.
+#: own children, so that nobody else sees how they end. `--barrier`: when its ranks have ended well it waits for those
+#: of other nodes, which do not come. `--slow=SECONDS`: it takes so long to tell of a failure. `--talk`: it goes on to
+#: write for a while after the good end of its ranks, and fails itself.
 LAUNCHER = """
 import os, signal, subprocess, sys, threading, time
 
@@ -48,12 +50,19 @@ while failed is None and any(rank.poll() is None for rank in ranks):
     ended = [local for local, rank in enumerate(ranks) if rank.poll()]
     failed = max(ended, key=lambda local: abs(ranks[local].returncode), default=None)
 if failed is None:
+    for _ in range(15 if "--talk" in sys.argv else 0):
+        print("a line of the launcher", flush=True)
+        time.sleep(0.1)
+    if "--talk" in sys.argv:
+        sys.exit(3)
+    time.sleep(300 if "--barrier" in sys.argv else 0)
     sys.exit(0)
 for rank in ranks:
     rank.terminate()
 for rank, thread in zip(ranks, pumps):
     rank.wait()
     thread.join()
+time.sleep(float(options.get("slow", 0)))
 code = ranks[failed].returncode
 print("Root Cause (first observed failure):\\n[0]:", file=sys.stderr)
 print("  rank      : %d (local_rank: %d)" % (node * count + failed, failed), file=sys.stderr)
@@ -63,7 +72,8 @@ sys.exit(1)
 
 #: Ranks that agree with rank 0 over TCP at every step. `--pause` seconds a step, a checkpoint every `--every` steps,
 #: `--steps` in all. `--hang`: who loses a peer waits for it for ever, and takes no TERM, as in a collective of a GPU.
-#: `--late SECONDS` is how long rank 0 goes on after the others have ended; `--fail RANK@STEP` raises there once.
+#: `--late SECONDS` is how long rank 0 goes on after the others have ended; `--fail RANK@STEP` raises there once;
+#: `--last RANK@CODE` fails with that status after the good end; `--mute` writes no final record.
 TRAINER = (
     CONTRACT
     + """
@@ -156,7 +166,11 @@ if rank == 0:
     time.sleep(option("--late", 0.0))
     if step % every:
         save(step)
+    if "--mute" in sys.argv:
+        sys.exit(0)
     event("run.completed" if step == steps else "run.stopped", step, step=step, saved_step=step, code=0)
+last, _, code = option("--last", "").partition("@")
+sys.exit(int(code) if last == str(rank) else 0)
 """
 )
 

@@ -101,11 +101,12 @@ class Site:
             end_all(one for one in host.processes() if "start" in one.argv() or "FLEET_RUN_ID" in one.environ())
 
 
-def fake_project(root: Path) -> Path:
-    """A project whose trainer needs no package."""
+def fake_project(root: Path, *arguments: str) -> Path:
+    """A project whose trainer needs no package, and always has these arguments."""
     for path, text in RELEASE.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
+    (root / "trainer.py").write_text(f"import sys\nsys.argv += {list(arguments)}\n{RELEASE['trainer.py']}")
     (root / "manifests").mkdir()
     shutil.copy(ROOT / "manifests" / "default.yaml", root / "manifests")
     (root / "requirements.lock").write_text("# this trainer needs no package\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -34,11 +36,25 @@ def site(deployed: Site) -> Iterator[Site]:
     deployed.clear()
 
 
+@contextlib.contextmanager
+def other_release(site: Site, target: str) -> Iterator[None]:
+    """While this lasts, hosts have another release than the rest, or than before."""
+    (site.root / "notes.txt").write_text("another release\n")
+    try:
+        site.fleet("deploy", target)
+        yield
+    finally:
+        (site.root / "notes.txt").unlink()
+        site.fleet("deploy", "pair")
+
+
 def test_one_stop_saves_once_and_resumes_go_on_from_there(site: Site) -> None:
     started = site.train("--no-deploy")
     run = started["run"]
     assert started["hosts"] == ["h0", "h1"] and started["state"] == "running"
-    site.wait_step(run, 5)
+    site.wait_step(run, 12)
+    [held] = site.train("--no-deploy", expect=6)["errors"]
+    assert held["host"] == "h0" and f"h0 is in run {run}, which is running" in held["message"]
     stopped = site.fleet("stop", "pair", "--json").data
     step = stopped["h0"][0]["checkpoint"]["step"]
     assert [state.state for state in site.states(run)] == ["stopped", "stopped"]
@@ -51,18 +67,24 @@ def test_one_stop_saves_once_and_resumes_go_on_from_there(site: Site) -> None:
     # As after the death of the first host in the wait before a restart that the others had begun already.
     file = site.run(run, 1).state
     file.write_text(json.dumps({**json.loads(file.read_text()), "attempt": 2}))
-    resumed = site.fleet("resume", "pair", "--json").data["pair"]
+    # An old copy counts for nothing: rank 0 reads checkpoints for all.
+    shutil.copytree(site.run(run, 0).checkpoints / "step-10", site.run(run, 1).checkpoints / "step-10")
+    began_with = {state.release for state in site.states(run)}
+    with other_release(site, "pair"):
+        resumed = site.fleet("resume", "pair", "--json").data["pair"]
+    assert {state.release for state in site.states(run, "running")} == began_with == {resumed["release"]}
     assert (resumed["run"], resumed["attempt"], resumed["resumed_from"]) == (run, 3, step)
     site.wait_step(run, step + 3)
     assert ("run.resumed", {"step": step}) in site.events(run)
     assert [state.attempt for state in site.states(run, "running")] == [3, 3]
-    assert not list(site.run(run, 1).checkpoints.iterdir()), "the hosts share no disk"
+    assert len(list(site.run(run, 1).checkpoints.iterdir())) == 1, "the hosts share no disk"
+    shutil.rmtree(site.run(run, 1).checkpoints / "step-10")
 
     assert "it had nothing to save" in site.fleet("stop", "h1").out
     assert [state.state for state in site.states(run)] == ["stopped", "stopped"]
     assert site.state(run, 0).last_verified_checkpoint is not None
     alone = site.fleet("resume", "h0", "--run", run, expect=2)
-    assert "was started on a group of hosts" in alone.err
+    assert "was started on several hosts" in alone.err and f"fleet resume pair --run {run}" in alone.err
     planned = site.fleet("resume", "pair", "--step", str(step), "--dry-run", "--json").data
     assert {(row["attempt"], row["resumed_from"]) for row in planned.values()} == {(4, step)}
     exact = site.fleet("resume", "pair", "--step", str(step), "--json").data["pair"]
@@ -106,6 +128,8 @@ def test_a_host_that_refuses_ends_the_waiting_of_the_others_at_once(site: Site, 
     assert failed["errors"][0]["host"] == f"h{busy}" and "is held by holder-" in failed["errors"][0]["message"], holder
     for run in set(site.runs(1 - busy)) - before:
         assert site.state(run, 1 - busy).state == "stopped" and not site.processes(run, 1 - busy)
+    assert site.fleet("stop", "pair", "--json").data == {"h0": [], "h1": []}, "the holder is no run of the group"
+    assert len(site.fleet("stop", f"h{busy}", "--json").data[f"h{busy}"]) == 1
 
 
 def test_one_connection_at_a_time_is_enough(site: Site) -> None:
@@ -127,8 +151,9 @@ def test_a_port_that_is_taken_blocks_and_is_named(site: Site, port: str) -> None
 
 
 def test_the_network_of_a_healthy_group(site: Site) -> None:
+    assert '"h0" is no group' in site.fleet("doctor", "--group", "h0", expect=2).err
     began = time.monotonic()
-    checked = site.fleet("doctor", "pair", "--quick", "--json", expect=None)
+    checked = site.fleet("doctor", "h0", "--group", "pair", "--quick", "--json", expect=None)
     assert time.monotonic() - began < 8, "the test of the ports ends when all have come"
     rows = [check for check in checked.data["checks"] if check["id"] == "group.network"]
     assert [(row["host"], row["status"]) for row in rows] == [("h0", "ok"), ("h1", "ok")], rows
@@ -138,15 +163,14 @@ def test_the_network_of_a_healthy_group(site: Site) -> None:
 
 
 def test_members_that_differ_are_told_apart(site: Site) -> None:
-    (site.root / "notes.txt").write_text("another release\n")
-    try:
-        site.fleet("deploy", "h1")
+    before = site.runs(1)
+    with other_release(site, "h1"):
         checked = site.fleet("doctor", "pair", "--quick", "--json", expect=11)
-    finally:
-        (site.root / "notes.txt").unlink()
-        site.fleet("deploy", "pair")
+        failed = site.train("--no-deploy", expect=11)
     [alike] = [check for check in checked.data["checks"] if check["id"] == "group.alike"]
     assert alike["status"] == "fail" and "the hosts of pair differ in release: h0 " in alike["evidence"]
+    [error] = failed["errors"]
+    assert "the hosts of pair differ in release: h0 " in error["message"] and site.runs(1) == before
 
 
 def test_a_folder_that_two_hosts_share_is_named(site: Site) -> None:

@@ -71,7 +71,7 @@ def test_nobody_starts_before_all_are_ready() -> None:
     group.ready(1, 40, 30)
     assert group.told().attempt == 0
     group.ready(1, 40, 30, None)
-    assert (group.told().attempt, group.told().step) == (1, 30), "the newest step that is good wherever there are any"
+    assert (group.told().attempt, group.told().step) == (1, 40), "rank 0 reads for all"
 
 
 def test_without_a_checkpoint_on_the_first_node_nothing_is_prescribed() -> None:

@@ -144,8 +144,8 @@ def test_a_kill_of_one_node_is_a_kill_of_all(cluster: Clusters) -> None:
     assert [state.state for state in pair.states()] == ["stopped", "stopped"]
 
 
-def test_a_supervisor_that_dies_or_stands_still_ends_the_others(cluster: Clusters) -> None:
-    pairs = [cluster(2) for _ in range(3)]
+def test_a_supervisor_that_dies_or_stands_still_ends_the_others(cluster: Clusters, hasty_agent: Path) -> None:
+    pairs = [cluster(2, hasty_agent) for _ in range(3)]
     started = [one for pair in pairs for one in pair.begin()]
     for pair in pairs:
         pair.wait_step(3)
@@ -154,9 +154,9 @@ def test_a_supervisor_that_dies_or_stands_still_ends_the_others(cluster: Cluster
     still = stuck.hosts[1].supervisor(RUN)
     still.end(signal.SIGSTOP)
     try:
-        assert _reason(no_lead.hosts[1].wait_state(RUN)) == ("LeadLost", "the lead on h0 was silent for 5 s")
-        assert _reason(no_node.hosts[0].wait_state(RUN)) == ("NodeLost", "h1 was silent for 5 s")
-        assert _reason(stuck.hosts[0].wait_state(RUN)) == ("NodeLost", "h1 was silent for 5 s")
+        assert _reason(no_lead.hosts[1].wait_state(RUN)) == ("LeadLost", "the lead on h0 was silent for 2 s")
+        assert _reason(no_node.hosts[0].wait_state(RUN)) == ("NodeLost", "h1 was silent for 2 s")
+        assert _reason(stuck.hosts[0].wait_state(RUN)) == ("NodeLost", "h1 was silent for 2 s")
     finally:
         still.end(signal.SIGCONT)
     assert stuck.hosts[1].wait_state(RUN).state == "failed"

@@ -26,7 +26,9 @@ def content(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def save_checkpoint(run: Path, step: int, *, serial: int, metric: float | None = None, size: int = 300_000) -> Path:
+def save_checkpoint(
+    run: Path, step: int, *, serial: int, metric: float | None = None, size: int = 300_000, attempt: int = 1
+) -> Path:
     """A complete checkpoint as the trainer leaves it, COMPLETE.json last."""
     folder = run / "checkpoints" / f"step-{step}"
     (folder / "tokenizer").mkdir(parents=True)
@@ -39,7 +41,8 @@ def save_checkpoint(run: Path, step: int, *, serial: int, metric: float | None =
     for name, data in files.items():
         (folder / name).write_bytes(data)
     listed = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    record = {"schema": 1, "run": run.name, "step": step, "serial": serial, "metric": metric, "files": listed}
+    numbers = {"attempt": attempt, "step": step, "serial": serial, "metric": metric}
+    record = {"schema": 1, "run": run.name, **numbers, "files": listed}
     (folder / "COMPLETE.json").write_text(json.dumps(record))
     return folder
 

@@ -30,6 +30,7 @@ def place(farm, proxy, tmp_path: Path) -> Iterator:
     run = root / "runs" / RUN
     run.mkdir(parents=True)
     (run / "trace.bin").write_bytes(content(1, SIZE))
+    (run / "small.txt").touch()
     with Pool({"h0": endpoint}) as pool:
         agent = Agent(pool.to(endpoint), str(root))
 
@@ -44,7 +45,7 @@ def place(farm, proxy, tmp_path: Path) -> Iterator:
                 **options,
             )
 
-        fetch(include=["nothing"])
+        fetch(include=["small.txt"])
         yield front, fetch
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from fleet.health import HostReport
+from fleet.health import HostReport, preflight
+from fleet.ssh import Deadline
 from hydra.runs import process_identity
 from tests.farm.fakes import dmesg, failing_nvidia_smi, gpus, hanging_nvidia_smi, nvidia_smi, tool
+from tests.fleet.health.conftest import DEPLOY_DIR
 
 MIB = 1 << 20
 
@@ -76,8 +78,30 @@ def test_an_older_driver_is_asked_for_less(host) -> None:
     (host.tools / "nvidia-smi").rename(host.tools / "real-smi")
     tool(host.tools, "nvidia-smi", f'{refuse}\nexec real-smi "$@"\n')
     report = host.look()
-    assert (report.state, len(report.gpus)) == ("up", 2)
+    assert (report.state, len(report.gpus)) == ("up", 2) and report.gpus[0].capability is None
     assert report.gpus[1].memory_total == 81559 * MIB and report.gpus[1].ecc_uncorrected is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "known"), [("9.0", (9, 0)), ("12.1", (12, 1)), ("7.5", (7, 5)), ("[N/A]", None), ("9", None)]
+)
+def test_the_compute_capability(host, answer: str, known: tuple[int, int] | None) -> None:
+    nvidia_smi(host.tools, gpus(2, compute_cap=answer))
+    report = host.look()
+    assert [gpu.capability for gpu in report.gpus] == [known, known]
+    assert report.gpus[0].to_json()["compute_capability"] == (None if known is None else answer)
+
+
+def test_a_driver_that_does_not_know_the_capability_is_asked_for_the_rest(host) -> None:
+    nvidia_smi(host.tools, gpus(2))
+    (host.tools / "nvidia-smi").rename(host.tools / "real-smi")
+    refuse = "case $1 in *compute_cap*) echo 'Field \"compute_cap\" is not a valid field to query.'; exit 2;; esac"
+    tool(host.tools, "nvidia-smi", f'{refuse}\nexec real-smi "$@"\n')
+    report = host.look()
+    assert (report.state, len(report.gpus)) == ("up", 2)
+    assert report.gpus[1].capability is None and report.gpus[1].ecc_uncorrected == 0
+    found = preflight(host.transport, DEPLOY_DIR, quick=True, deadline=Deadline.after(30))
+    assert {check.status for check in found if check.id.startswith("gpu.")} == {"ok"}
 
 
 def test_a_lost_gpu_hides_no_other(host, ids) -> None:

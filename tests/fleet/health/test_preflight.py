@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,14 +77,14 @@ def test_missing_tools_and_what_takes_their_place(host) -> None:
 def test_no_python_at_all() -> None:
     answer = parse(b"fleet-probe 1\n=tool tar yes\n=end 1\n")
     [check] = [
-        one for one in host_checks("a", answer, read_host(answer), 0, LIMITS, quick=True) if one.id == "host.python"
+        one for one in host_checks("a", answer, read_host(answer), LIMITS, quick=True) if one.id == "host.python"
     ]
     assert (check.status, check.evidence) == ("fail", "no Python was found")
 
 
-def test_disk_that_is_needed(host) -> None:
-    check = checks(host, need_gib=1e7)["host.disk"]
-    assert check.status == "fail" and "10000000.0 GiB needed" in check.evidence
+def test_disk_that_should_stay_free(host) -> None:
+    check = checks(host, limits=replace(LIMITS, free_gib=1e7))["host.disk"]
+    assert check.status == "warn" and "1e+07 GiB should be" in check.evidence
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_disk_that_is_needed(host) -> None:
 )
 def test_file_systems_over_a_network(kind: str, status: str) -> None:
     answer = parse(f"fleet-probe 1\n=disk 4096 9999999999 9999999998 0 0 {kind}\n=end 1\n".encode())
-    found = {check.id: check for check in host_checks("a", answer, read_host(answer), 0, LIMITS, quick=True)}
+    found = {check.id: check for check in host_checks("a", answer, read_host(answer), LIMITS, quick=True)}
     assert (found["host.filesystem"].status, found["host.disk"].status) == (status, "ok")
     assert kind in found["host.filesystem"].evidence
 
@@ -108,7 +109,7 @@ def test_file_systems_over_a_network(kind: str, status: str) -> None:
 )
 def test_limits(lines: list[str], id_: str, status: str) -> None:
     answer = parse("\n".join(["fleet-probe 1", *lines, "=end 1"]).encode())
-    found = {check.id: check.status for check in host_checks("a", answer, read_host(answer), 0, LIMITS, quick=False)}
+    found = {check.id: check.status for check in host_checks("a", answer, read_host(answer), LIMITS, quick=False)}
     assert found[id_] == status
 
 
@@ -221,5 +222,5 @@ def test_trouble_with_the_driver(host) -> None:
 
 def test_an_answer_that_breaks_off_is_an_error(host) -> None:
     tool(host.tools, "sh", "exit 3\n")
-    with pytest.raises(RemoteFailed, match="it said nothing"):
+    with pytest.raises(RemoteFailed, match="exit status 3, stdout empty, stderr empty"):
         checks(host)

@@ -113,20 +113,23 @@ def test_a_view_shows_every_value_and_where_it_is_from(inventory_of: Reader) -> 
         "secrets": {"file": ".env", "allow": ["HF_TOKEN", "A_KEY"]},
         "uv": {"path": "uv", "sha256": DIGEST},
     }
-    rows = view(inventory_of(file(defaults={"user": "ada"}, instances={"box": own})).instances["box"])
+    defaults = {"user": "ada", "limits": {"min_free_gib": 3}}
+    rows = view(inventory_of(file(defaults=defaults, instances={"box": own})).instances["box"])
     own_ = "fleet.json instances.box"
     assert rows[0] == Row("host", "192.0.2.1", f"{own_}.host")
     for row in (
         Row("port", "40022", f"{own_}.port"),
         Row("user", "ada", "fleet.json defaults.user"),
         Row("identity", "from the SSH configuration, else the agent's", "default"),
-        Row("env.A", "x", f"{own_}.env"),
-        Row("overrides.training.clip", "null", f"{own_}.overrides"),
-        Row("overrides.precision.tf32", "true", f"{own_}.overrides"),
-        Row("secrets.allow", "HF_TOKEN, A_KEY", f"{own_}.secrets"),
+        Row("env.A", "x", f"{own_}.env.A"),
+        Row("overrides.training.clip", "null", f"{own_}.overrides.training.clip"),
+        Row("overrides.precision.tf32", "true", f"{own_}.overrides.precision.tf32"),
+        Row("secrets.allow", "HF_TOKEN, A_KEY", f"{own_}.secrets.allow"),
         Row("uv", "uv (0000000000000000)", f"{own_}.uv"),
         Row("gpus", "all", "default"),
         Row("watchdog.limit", "6", "default"),
+        Row("limits.min_free_gib", "3", "fleet.json defaults.limits.min_free_gib"),
+        Row("limits.keep_releases", "5", "default"),
     ):
         assert row in rows
     assert len({row.setting for row in rows}) == len(rows)

@@ -63,6 +63,7 @@ def test_ages_are_measured_on_the_host(host) -> None:
     (host.run / "log" / segment_name(0)).write_bytes(b"".join(frame.line() for frame in frames))
     assert shown(host.last(10, since_seconds=60)) == ["50 s old", "5 s old"]
     assert shown(host.last(10, since_seconds=1)) == []
+    assert shown(host.last(10, since_seconds=0)) == [], "what is newer than now"
 
 
 def test_a_log_without_lines_has_a_beginning(host) -> None:

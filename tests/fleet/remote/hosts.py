@@ -33,6 +33,12 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE)
     return found
 
 
+def read_only(folder: Path) -> tuple[str, ...]:
+    """A command that runs another one where a folder is read-only, as after an error of its disk."""
+    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    return ("unshare", "--mount", "sh", "-c", mount, str(folder))
+
+
 def without_control_groups() -> tuple[str, ...]:
     """A command that runs another one where no control group can be made: nothing, where that is so anyway."""
     probe = RunGroup.create(f"/probe-{os.getpid()}")
@@ -49,7 +55,7 @@ class Host:
 
     def __init__(self, folder: Path, agent: Path, python: str = sys.executable, before: tuple[str, ...] = ()) -> None:
         """`before` is a command that runs the agent, for example under other limits."""
-        self.deploy_dir, self._agent, self.python, self._before = folder / "deploy", agent, python, before
+        self.deploy_dir, self._agent, self.python, self.before = folder / "deploy", agent, python, before
         self.release("r1", PROGRAMS)
 
     def release(self, name: str, files: dict[str, str]) -> Path:
@@ -64,7 +70,7 @@ class Host:
         """The agent, running a command, with its request written."""
         pipe = subprocess.PIPE
         started = subprocess.Popen(
-            [*self._before, self.python, "-I", "-S", str(self._agent), command],
+            [*self.before, self.python, "-I", "-S", str(self._agent), command],
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
@@ -164,7 +170,7 @@ class Host:
 
     def processes(self, run: str) -> list[Process]:
         """What still lives of a run, its supervisor not counted."""
-        return carrying({"FLEET_RUN_ID": run})
+        return carrying({"FLEET_RUN_ID": run, "FLEET_RUN_DIR": str(self.directory(run).path)})
 
     def supervisor(self, run: str) -> Process:
         """The living supervisor of a run."""

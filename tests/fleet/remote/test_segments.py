@@ -101,8 +101,8 @@ def test_a_tail_is_found_in_an_older_segment(tmp_path: Path) -> None:
     size = log_end(str(tmp_path))[0]
     (tmp_path / segment_name(size)).write_bytes(b"")
     tail = find_tail(str(tmp_path))
-    assert (tail.offset, tail.seq, tail.torn) == (size, 1, False)
-    assert find_tail(str(tmp_path / "absent")) == (0, 0, None, "", False)
+    assert (tail.offset, tail.seq, tail.torn, tail.newest) == (size, 1, False, False)
+    assert find_tail(str(tmp_path / "absent")) == (0, 0, None, "", False, True)
 
 
 def test_what_the_disk_refuses_comes_later_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
 
 from fleet.remote import stop
+from fleet.remote.places import RunFiles
+from fleet.remote.states import read_state
 from tests.farm.processes import carrying, descendants, end_all
-from tests.fleet.remote.hosts import Host, wait_for, without_control_groups
+from tests.fleet.remote.hosts import Host, read_only, wait_for, without_control_groups
 from tests.fleet.remote.programs import CONTRACT
 
 #: Repetitions of the matrix of trainers that resist; the nightly table has 50.
@@ -41,13 +45,26 @@ def test_a_stop_that_cannot_write(host: Host, kill: bool) -> None:
     host.wait_step("run-a", 5)
     request = {"deploy_dir": str(host.deploy_dir), "run": "run-a", "grace": 20, "kill": kill}
     limited = host.process("stop", request, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
-    _, answer = host.outcome(limited)
-    assert not host.processes("run-a")
+    status, answer = host.outcome(limited)
+    assert status == 0 and not host.processes("run-a")
     if kill:
+        assert (answer["state"], answer["proven"], answer["checkpoint"]) == ("lost", False, None)
+        assert answer["steps_lost"] >= 5 and "File too large" in answer["notes"][-1]
         assert host.row("run-a")["state"] == "lost"
         return
     assert (answer["state"], answer["already"], answer["proven"]) == ("stopped", False, True)
     assert answer["checkpoint"]["step"] >= 5
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_stop_on_a_disk_that_became_read_only(host: Host, kill: bool) -> None:
+    host.start("run-a", "deaf.py")
+    host.kill_supervisor("run-a")
+    host.before = read_only(host.deploy_dir)
+    answer = host.stop("run-a", kill=kill)
+    assert not host.processes("run-a") and answer["survivors"] == []
+    assert (answer["state"], answer["steps_lost"], answer["proven"]) == ("lost", 2, False)
+    assert answer["checkpoint"]["step"] == 5 and "Read-only file system" in answer["notes"][-1]
 
 
 def test_an_ended_run_is_told_as_it_ended(host: Host) -> None:
@@ -179,3 +196,22 @@ def test_what_a_good_end_leaves_may_finish(host: Host) -> None:
 
 def _at_least(found: list, count: int) -> list:
     return found if len(found) >= count else []
+
+
+def test_a_kill_does_not_wait_for_a_supervisor_that_waits_for_the_disk(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has ended, and its end cannot be written: the supervisor would try for five minutes."""
+    monkeypatch.setattr(stop, "PATIENCE", 0.3)
+    host.start("run-a", "trainer.py", "--every", "1000000")
+    host.wait_step("run-a", 3)
+    files = RunFiles(str(host.directory("run-a").path))
+    supervisor = host.supervisor("run-a").pid
+    # Room for the request and for nothing that the supervisor writes; and none for what this process tries.
+    resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    monkeypatch.setattr(stop, "write_json", lambda *_: os.stat("/dev/null/full"))
+    before = time.monotonic()
+    answer, status = stop.main({"deploy_dir": str(host.deploy_dir), "run": "run-a", "kill": True})
+    assert time.monotonic() - before < 20
+    assert status == 0 and answer["state"] == "lost" and not host.processes("run-a")
+    assert read_state(files.state)["state"] == "lost", "this process had room"
