@@ -50,7 +50,9 @@ def command(
     requests = signals.install()
     waiting.spin_briefly()
     entry = importlib.import_module("hydra.training.entry")
-    raise typer.Exit(entry.train(options, requests))
+    code = entry.train(options, requests)
+    signals.settle()
+    raise typer.Exit(code)
 
 
 def _require_use(options: TrainOptions) -> None:

@@ -60,3 +60,13 @@ def install() -> Requests:
     has_terminal = sys.stdin is not None and sys.stdin.isatty()
     signal.signal(signal.SIGHUP, on_hangup if has_terminal else signal.SIG_IGN)
     return requests
+
+
+def settle() -> None:
+    """Training has ended and its record is written: a request to stop that comes now has nothing left to stop.
+
+    While Python shuts down, which takes a second after torch, it gives TERM back its deadly default unless the signal
+    is ignored. A run of several hosts that was asked to stop would then count as failed on the last rank to leave.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
