@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -27,6 +28,9 @@ class Site:
 
     def __init__(self, root: Path, farm: Farm, proxy: Proxy, nobody: Proxy, python: Path, other: Key) -> None:
         self.root, self.farm, self.proxy, self.other = root, farm, proxy, other
+        # Bound and never listening: a port that refuses for as long as this lives, and that nobody else gets.
+        self.reserved = socket.socket()
+        self.reserved.bind(("127.0.0.1", 0))
         (root / "manifests").mkdir(parents=True)
         (root / "trainer.py").write_text(TRAINER)
         (root / "manifests" / "default.yaml").write_text(MANIFEST)
@@ -45,7 +49,7 @@ class Site:
             secrets={"file": ".env.local", "allow": ["WANDB_API_KEY"]},
             watchdog={"interval": 0.5, "limit": 1.5},
             instances={
-                OFFLINE: {"host": "127.0.0.1", "port": _closed(), **plain},
+                OFFLINE: {"host": "127.0.0.1", "port": self.reserved.getsockname()[1], **plain},
                 UNKNOWN: {"host": nobody.address, "port": nobody.port, **plain},
                 CHANGED: {"host": second.address, "port": second.port, "host_key": first.host_key},
                 DENIED: {"host": second.address, "port": second.port, "identity": str(other.path)},
@@ -142,12 +146,3 @@ class Site:
     def remove(self, run: str) -> None:
         """Remove a run of h0."""
         shutil.rmtree(self.run(run))
-
-
-def _closed() -> int:
-    """A port where nobody listens."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
