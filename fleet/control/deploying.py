@@ -80,7 +80,9 @@ def deploy_all(
     tree.get()
     report = session.each(
         names,
-        lambda name, deadline: deploy_tree(session, name, tree, options, deadline, on_progress),
+        lambda name, deadline: deploy_tree(
+            session, name, tree, options, deadline, on_progress, _note(session, name, names, tree, options)
+        ),
         _limit(tree),
         repeat=True,
     )
@@ -98,8 +100,9 @@ def deploy_tree(
     options: DeployOptions,
     deadline: Deadline,
     on_progress: Callable[[str, int, int], None] | None = None,
+    note: bytes = b"",
 ) -> Deployed:
-    """Deploy one tree to one host."""
+    """Deploy one tree to one host; `note` is a line for its audit log."""
     instance = session.instance(name)
     _check_size(name, tree.get(), instance, options)
     # Begun before, so its connection was lost, and the host may not have noticed yet.
@@ -115,6 +118,7 @@ def deploy_tree(
         on_progress=None if on_progress is None else lambda sent, total: on_progress(name, sent, total),
         python=session.python(name),
         patience=patience,
+        note=note,
     )
 
 
@@ -125,12 +129,17 @@ def plan_all(session: Session, names: Sequence[str], options: DeployOptions) -> 
     tree.get()
 
     return session.each(
-        names, lambda name, deadline: plan_tree(session, name, tree, options, deadline), PLAN, repeat=True
+        names,
+        lambda name, deadline: plan_tree(
+            session, name, tree, options, deadline, _note(session, name, names, tree, options)
+        ),
+        PLAN,
+        repeat=True,
     )
 
 
 def plan_tree(
-    session: Session, name: str, tree: TreeOnce, options: DeployOptions, deadline: Deadline
+    session: Session, name: str, tree: TreeOnce, options: DeployOptions, deadline: Deadline, note: bytes = b""
 ) -> tuple[PlanStep, ...]:
     """The steps for one host."""
     from fleet.release import plan_deploy
@@ -143,6 +152,7 @@ def plan_tree(
         switch=options.switch,
         deadline=deadline,
         python=session.python(name),
+        note=note,
     )
 
 
@@ -163,11 +173,18 @@ def _limit(tree: TreeOnce) -> float:
     return 30.0 + 4.0 * tree.get().size / _SLOW
 
 
+def _plan(tree: TreeOnce, options: DeployOptions) -> dict[str, object]:
+    return {"release": tree.get().digest, "switch": options.switch}
+
+
+def _note(session: Session, name: str, names: Sequence[str], tree: TreeOnce, options: DeployOptions) -> bytes:
+    """What the host's own audit log says when it has the release: one more command would be two more round trips."""
+    return session.note("deploy", names, f"{name} has {tree.get().release}", _plan(tree, options))
+
+
 def _record(
     session: Session, names: Sequence[str], tree: TreeOnce, options: DeployOptions, report: Report[Deployed]
 ) -> tuple[str, ...]:
-    changed = [name for name, row in report.rows.items() if row.action != "noop"]
     words = [f"{name} {row.action} {row.release}" for name, row in report.rows.items()]
     words += [f"{error.host} failed: {error.what}" for error in report.errors]
-    plan = {"release": tree.get().digest, "switch": options.switch}
-    return session.record("deploy", names, "; ".join(words), on_hosts=changed, plan=plan)
+    return session.record("deploy", names, "; ".join(words), plan=_plan(tree, options))

@@ -204,6 +204,19 @@ class Session:
             tuple(errors[name] for name in names if name in errors),
         )
 
+    def note(self, action: str, targets: Sequence[str], result: str, plan: object) -> bytes:
+        """The line of `record` for the audit log of a host, for a script that writes it there itself."""
+        return self._audit_record(action, targets, result, plan, ()).line()
+
+    def _audit_record(
+        self, action: str, targets: Sequence[str], result: str, plan: object, hide: Collection[str]
+    ) -> AuditRecord:
+        digest = "" if plan is None else hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+        argv = [_masked(text, hide, self.redactor.mask) for text in self._argv]
+        return AuditRecord.of(
+            action, argv=argv, targets=targets, result=result, redactor=self.redactor, plan_digest=digest
+        )
+
     def record(
         self,
         action: str,
@@ -220,11 +233,7 @@ class Session:
         command line that are not written. Returns a warning for each place that could not keep the record, this one
         included: what was done is done, and has to be told.
         """
-        digest = "" if plan is None else hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-        argv = [_masked(text, hide, self.redactor.mask) for text in self._argv]
-        record = AuditRecord.of(
-            action, argv=argv, targets=targets, result=result, redactor=self.redactor, plan_digest=digest
-        )
+        record = self._audit_record(action, targets, result, plan, hide)
         here: tuple[str, ...] = ()
         try:
             self.workspace.audit(record)

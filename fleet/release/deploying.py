@@ -60,6 +60,7 @@ class _Deploy:
     deadline: Deadline
     progress: Progress | None
     python: str
+    note: bytes
     warnings: list[str] = field(default_factory=list)
 
     def upload(self, host: Inspection) -> tuple[Upload, str | None, int]:
@@ -76,18 +77,24 @@ class _Deploy:
         if not result.ok:
             raise refusal(result, self.transport.name, self.deploy_dir, f"release {self.tree.release} did not arrive")
         store.put(self.tree.manifest)
+        self.check_note(result)
         return upload, before(result, host), 0 if base is None else base.changes.reused
 
     def _send(self, host: Inspection, base: Base | None) -> tuple[Upload, Result]:
-        upload = prepared(self.tree, base, self.progress)
+        upload = prepared(self.tree, base, self.progress, self.note)
         check_room(self.transport.name, host, upload)
         command = receiving(self.tree, host, upload, base, self.deploy_dir, self.switch, self.deadline, self.python)
         return upload, self.transport.stream_in(command, upload.chunks(), deadline=self.deadline)
 
+    def check_note(self, result: Result) -> None:
+        """Warn if the host could not keep the note: what was done is done, and has to be told."""
+        if ("unnoted", "") in fields(result):
+            self.warnings.append("its audit log cannot be written")
+
     def activate(self) -> Result:
         """Verify what is there and, unless it shall stay as it is, make it current."""
         command = activate_command(self.deploy_dir, self.tree.release, self.tree.digest, self.switch, self.python)
-        return self.transport.exec(command, deadline=self.deadline)
+        return self.transport.exec(command, stdin=self.note, deadline=self.deadline)
 
 
 def deploy(
@@ -101,21 +108,22 @@ def deploy(
     on_progress: Progress | None = None,
     python: str = "python3",
     patience: float = 1.0,
+    note: bytes = b"",
 ) -> Deployed:
     """Make `tree` the current release of a host; with `switch=False` only put it there.
 
     A tree that is current already costs one round trip. It may be given as a function, which is called after the host
     was asked: then the tree can be looked at meanwhile, in another thread. `on_progress` is told bytes sent and bytes
     in all. `python` replaces tools that the host lacks. `patience` is how many seconds to wait for another deploy: what
-    is left of an upload that was cut holds the lock until the host has noticed. Raises Busy, Unverified, Blocked (no
-    room), RemoteFailed, Usage (a file changed meanwhile) and what the transport raises; whatever is raised, the host's
-    current release is whole.
+    is left of an upload that was cut holds the lock until the host has noticed. `note` is a line that the host adds to
+    its audit log when it has done something. Raises Busy, Unverified, Blocked (no room), RemoteFailed, Usage (a file
+    changed meanwhile) and what the transport raises; whatever is raised, the host's current release is whole.
     """
     began = time.perf_counter()
     while True:
         host = inspect(transport, deploy_dir, deadline, python)
         tree = tree if isinstance(tree, Tree) else tree()
-        job = _Deploy(transport, tree, deploy_dir, switch, deadline, on_progress, python)
+        job = _Deploy(transport, tree, deploy_dir, switch, deadline, on_progress, python, note)
         try:
             return _deployed(job, host, limits, began)
         except Busy:
@@ -138,6 +146,7 @@ def _deployed(job: _Deploy, host: Inspection, limits: Limits, began: float) -> D
         elif not result.ok:
             raise refusal(result, transport.name, deploy_dir, f"release {tree.release} was not made current")
         elif switch:
+            job.check_note(result)
             action, previous = "switched", before(result, host)
     if todo == "send":
         action = "uploaded"

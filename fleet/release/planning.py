@@ -35,6 +35,7 @@ def plan_deploy(
     switch: bool = True,
     deadline: Deadline,
     python: str = "python3",
+    note: bytes = b"",
 ) -> tuple[PlanStep, ...]:
     """The steps of the deploy with the same arguments. Reads from the host, and changes nothing anywhere.
 
@@ -52,7 +53,7 @@ def plan_deploy(
         steps.append(PlanStep(name, f"verify release {tree.release}, which is there{ending}", argv))
     else:
         base = nearest(transport, host, tree, ManifestStore(tree.cache, keep=False), deadline)
-        upload = prepared(tree, base)
+        upload = prepared(tree, base, note=note)
         check_room(name, host, upload)
         argv = receiving(tree, host, upload, base, deploy_dir, switch, deadline, python).argv
         onto = "" if base is None else f" on top of {base.release}, of which {base.changes.reused} files stay"

@@ -22,7 +22,7 @@ def receive_command(
     deploy_dir: str,
     machine: str,
     release: str,
-    digests: tuple[str, str, str],
+    digests: tuple[str, str],
     *,
     base: str,
     switch: bool,
@@ -30,7 +30,7 @@ def receive_command(
     silence: int,
     python: str,
 ) -> Cmd:
-    """Receive a release on stdin. `digests` are those of manifest, checksum list and record; `base` may be empty.
+    """Receive a release on stdin. `digests` are those of manifest and checksum list; `base` may be empty.
 
     The host gives up after `seconds`, or when nothing has arrived for `silence` seconds.
     """

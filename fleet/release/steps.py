@@ -36,11 +36,11 @@ def task(host: Inspection, tree: Tree) -> Task:
     return "verify" if tree.release in host.releases else "send"
 
 
-def prepared(tree: Tree, base: Base | None, progress: Progress | None = None) -> Upload:
-    """The upload of a tree, or of what a base lacks."""
+def prepared(tree: Tree, base: Base | None, progress: Progress | None = None, note: bytes = b"") -> Upload:
+    """The upload of a tree, or of what a base lacks, with a line for the host's audit log."""
     if base is None:
-        return Upload(tree, tree.entries, None, progress)
-    return Upload(tree, base.changes.send, base.changes.steps, progress)
+        return Upload(tree, tree.entries, None, progress, note)
+    return Upload(tree, base.changes.send, base.changes.steps, progress, note)
 
 
 def receiving(
@@ -69,7 +69,7 @@ def receiving(
 
 def check_room(name: str, host: Inspection, upload: Upload) -> None:
     """Raise Blocked if the host has less room than one and a half times what the upload takes there."""
-    need = int((upload.size + _SLACK * upload.files) * _ROOM)
+    need = int((upload.least + _SLACK * upload.files) * _ROOM)
     if host.free is not None and host.free < need:
         raise Blocked(
             f"{name} has {host.free / MIB:.1f} MiB free in {host.base}, this deploy wants {need / MIB:.1f} MiB",

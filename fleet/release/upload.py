@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 from fleet.errors import FleetError
 from fleet.release import tar
@@ -21,8 +24,10 @@ _CHUNK = 1 << 18
 _MANIFEST = CONTROL + b"/manifest"
 _SUMS = CONTROL + b"/SHA256SUMS"
 _RECORD = CONTROL + b"/release.json"
+_RECORD_SUM = CONTROL + b"/release.json.sha256"
 _PATCH = CONTROL + b"/patch.diff"
 _CHANGES = CONTROL + b"/changes"
+_NOTE = CONTROL + b"/note"
 #: What reaches the host has no write permission from its first moment on.
 _READ_ONLY = 0o555
 
@@ -30,22 +35,26 @@ _READ_ONLY = 0o555
 class Upload:
     """One upload to one host: its control files, its size and its stream."""
 
-    def __init__(self, tree: Tree, send: Sequence[Entry], steps: bytes | None, progress: Progress | None) -> None:
-        """`send` are the entries to send; `steps` turn the host's base release into the rest, if there is one."""
+    def __init__(
+        self,
+        tree: Tree,
+        send: Sequence[Entry],
+        steps: bytes | None,
+        progress: Progress | None = None,
+        note: bytes = b"",
+    ) -> None:
+        """`send` are the entries to send; `steps` turn the host's base release into the rest, if there is one. `note`
+        is a line for the host's audit log."""
         sums = checksums(tree.entries)
-        record = _record(tree)
-        self.digests = (tree.digest, _sha256(sums), _sha256(record))
+        self.digests = (tree.digest, _sha256(sums))
         #: The local failure that cut the stream short. The host refuses what it got, and this is what to report.
         self.failed: FleetError | None = None
         #: Bytes handed to the transport.
         self.sent = 0
         self._tree, self._send, self._progress = tree, send, progress
-        self._control = [(_RECORD, record)]
-        if tree.provenance.patch_kept:
-            self._control.append((_PATCH, tree.provenance.patch))
-        if steps is not None:
-            self._control.append((_CHANGES, steps))
-        self._control += [(_SUMS, sums), (_MANIFEST, tree.manifest)]
+        self._lists = [] if steps is None else [(_CHANGES, steps)]
+        self._lists += [(_NOTE, note)] if note else []
+        self._lists += [(_SUMS, sums), (_MANIFEST, tree.manifest)]
 
     @property
     def files(self) -> int:
@@ -54,32 +63,54 @@ class Upload:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole stream."""
+        """Bytes of the whole stream. git is asked, since the commit and the patch are a part of it."""
+        written = self.least + sum(tar.member_size(name, len(data)) for name, data in self._told())
+        return written + len(tar.end(written))
+
+    @cached_property
+    def least(self) -> int:
+        """Bytes of everything but what git tells, which is small unless much is uncommitted."""
         files = sum(
             len(tar.link_member(entry.path, entry.stamp))
             if entry.kind == "l"
             else tar.member_size(entry.path, entry.size)
             for entry in self._send
         )
-        written = files + sum(tar.member_size(name, len(data)) for name, data in self._control)
-        return written + len(tar.end(written))
+        return files + sum(tar.member_size(name, len(data)) for name, data in self._lists)
+
+    def _told(self) -> list[tuple[bytes, bytes]]:
+        """The control files about the commit: the record, its checksum, and the patch."""
+        record = self._record
+        patch = [(_PATCH, self._tree.provenance.patch)] if self._tree.provenance.patch_kept else []
+        return [(_RECORD, record), (_RECORD_SUM, _sha256(record).encode() + b"\n"), *patch]
+
+    @cached_property
+    def _record(self) -> bytes:
+        return _record(self._tree)
 
     def chunks(self) -> Iterator[bytes]:
         """The stream. It ends early, without its last members, if a file is no longer what was looked at."""
-        total = self.size
+        # git takes as long as a tenth of the upload, and what it tells comes last.
+        asking = threading.Thread(target=self._ask, name="asking git", daemon=True)
+        asking.start()
         buffer = bytearray()
         try:
             with self._tree.source.reading() as read:
                 for piece in self._pieces(read):
                     buffer += piece
                     if len(buffer) >= _CHUNK:
-                        yield self._hand_over(buffer, total)
+                        yield self._hand_over(buffer)
                         buffer = bytearray()
         except FleetError as error:
             self.failed = error
             return
         buffer += tar.end(self.sent + len(buffer))
-        yield self._hand_over(buffer, total)
+        yield self._hand_over(buffer)
+
+    def _ask(self) -> None:
+        # What git refuses is raised again where its answer is used.
+        with contextlib.suppress(FleetError):
+            _ = self._tree.provenance
 
     def _pieces(self, read: Read) -> Iterator[bytes]:
         for entry in self._send:
@@ -89,13 +120,13 @@ class Upload:
             yield tar.file_header(entry.path, entry.mode & _READ_ONLY, entry.size)
             yield from read(entry)
             yield tar.padding(entry.size)
-        for name, data in self._control:
+        for name, data in (*self._told(), *self._lists):
             yield tar.file_header(name, 0o444, len(data)) + data + tar.padding(len(data))
 
-    def _hand_over(self, buffer: bytearray, total: int) -> bytes:
+    def _hand_over(self, buffer: bytearray) -> bytes:
         self.sent += len(buffer)
         if self._progress is not None:
-            self._progress(self.sent, total)
+            self._progress(self.sent, max(self.sent, self.least))
         return bytes(buffer)
 
 

@@ -1,13 +1,14 @@
 # Receive a release as a tar stream on stdin, verify it and make it visible in one rename. Until then it is a directory
 # in tmp/ that the next deploy removes.
-# $1 deploy_dir, $2 machine, $3 id, $4 digest of the manifest, $5 of the checksum list, $6 of the record, $7 base release
-# or empty, $8 switch or keep, $9 seconds after which the controller has given up, ${10} interpreter, ${11} seconds to
-# wait for the next byte.
+# $1 deploy_dir, $2 machine, $3 id, $4 digest of the manifest, $5 of the checksum list, $6 base release or empty,
+# $7 switch or keep, $8 seconds after which the controller has given up, $9 interpreter, ${10} seconds to wait for the
+# next byte.
 id=$3
-base_release=$7
-seconds=$9
-python=${10}
-silence=${11}
+base_release=$6
+action=$7
+seconds=$8
+python=$9
+silence=${10}
 work=
 unpacking=
 
@@ -91,14 +92,16 @@ start_from_base() {
         on_marked r remove_folders || fail 76 "cannot change a copy of release $base_release"
     # Never a copy into a tree of links: it could write through one of them.
     $copy "$in/." "$tree/" || fail 76 "cannot add the files that arrived"
-    on_marked p chmod 555 "$tree/.fleet" && rm -f -- "$tree/.fleet/changes"
+    rm -f -- "$tree/.fleet/changes" && on_marked p chmod 555 "$tree/.fleet" || fail 74 "cannot protect the files"
 }
 
-# Both control files and the record are what the controller sent; the manifest then vouches for everything else.
+# Both control files are what the controller means, and the record is what it sent; the manifest then vouches for
+# everything else.
 check_control_files() {
     reason="the stream ended before its last files, or they arrived damaged"
-    printf '%s  %s\n' "$1" "$tree/.fleet/manifest" "$2" "$tree/.fleet/SHA256SUMS" "$3" "$tree/.fleet/release.json" |
-        check_digests >&2
+    IFS= read -r recorded <"$tree/.fleet/release.json.sha256" || return 1
+    printf '%s  %s\n' "$1" "$tree/.fleet/manifest" "$2" "$tree/.fleet/SHA256SUMS" \
+        "$recorded" "$tree/.fleet/release.json" | check_digests >&2
 }
 
 # Write everything down to the disk. The tool that syncs one file system is used where there is one.
@@ -118,7 +121,7 @@ make_room() {
     chmod u+w "$releases/$id" && rename "$releases/$id" "$work/damaged" || fail 73 "cannot move the damaged release $id"
 }
 
-# $1 digest of the manifest, $2 of the checksum list, $3 of the record.
+# $1 digest of the manifest, $2 of the checksum list.
 receive() {
     releases=$base/releases
     work=$host/tmp/up-$$
@@ -134,8 +137,9 @@ receive() {
     unpack "$in" || fail 74 "the files did not all arrive"
     # Not the top: a directory must be writable to be moved elsewhere.
     (cd "$in" && find . -type d ! -name . ! -name .fleet -exec chmod 555 {} +) || fail 74 "cannot protect the files"
+    [ ! -f "$in/.fleet/note" ] || mv "$in/.fleet/note" "$work/note" || fail 74 "cannot move the note"
     [ -z "$base_release" ] || start_from_base
-    [ -d "$tree/.fleet" ] && check_control_files "$1" "$2" "$3" || fail 65 "${reason:-the stream ended early}"
+    [ -d "$tree/.fleet" ] && check_control_files "$1" "$2" || fail 65 "${reason:-the stream ended early}"
     chmod 555 "$tree/.fleet" || fail 74 "cannot protect the files"
     flush 9>&- &
     flushing=$!
@@ -150,6 +154,7 @@ locate "$1" "$2"
 take_lock
 trap end EXIT
 trap 'exit 74' HUP INT TERM PIPE
-receive "$4" "$5" "$6"
-[ "$8" = keep ] || switch_to "$id"
+receive "$4" "$5"
+[ "$action" = keep ] || switch_to "$id"
+[ ! -f "$work/note" ] || note <"$work/note"
 printf 'installed %s\n' "$id"

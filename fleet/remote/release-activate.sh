@@ -1,6 +1,6 @@
 # Verify a release that is on the host again, and make it current.
 # $1 deploy_dir, $2 id, the beginning of one, or empty for the previous release, $3 full digest or empty, $4 switch or
-# keep (verify only), $5 interpreter.
+# keep (verify only), $5 interpreter. A line on stdin is for the audit log.
 action=$4
 python=$5
 
@@ -33,4 +33,5 @@ trap end EXIT
 trap 'exit 74' HUP INT TERM PIPE
 verify "$base/releases/$id" "${3:-$id}" "$host/tmp/notes" || fail 65 "release $id: $reason"
 [ "$action" = keep ] || switch_to "$id"
+note
 printf 'current %s\n' "$id"

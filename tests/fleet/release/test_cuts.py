@@ -7,6 +7,7 @@ import fcntl
 import random
 import threading
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -115,11 +116,22 @@ def test_a_flipped_bit_is_refused_or_means_nothing(host: Host, old: Tree, fresh:
 def test_control_files_must_be_the_announced_ones(host: Host, other: Tree, wrong: int) -> None:
     """A stream that is whole in itself, and not the one that was meant."""
     upload = prepared(other, None)
-    digests = tuple("0" * 64 if place == wrong else digest for place, digest in enumerate(upload.digests))
+    manifest, sums = ("0" * 64 if place == wrong else digest for place, digest in enumerate(upload.digests))
     command = receive_command(
-        host.deploy_dir, "", other.release, digests, base="", switch=True, seconds=60, silence=60, python="python3"
+        host.deploy_dir,
+        "",
+        other.release,
+        (manifest, sums),
+        base="",
+        switch=True,
+        seconds=60,
+        silence=60,
+        python="python3",
     )
-    result = host.transport.stream_in(command, upload.chunks(), deadline=soon())
+    stream = b"".join(upload.chunks())
+    if wrong == 2:
+        stream = stream.replace(sha256(upload._record).hexdigest().encode(), b"0" * 64)
+    result = host.transport.stream_in(command, [stream], deadline=soon())
     assert result.rc == 65
     assert b"they arrived damaged" in result.err
     assert host.released() == set()
