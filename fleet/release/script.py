@@ -28,13 +28,15 @@ def receive_command(
     switch: bool,
     seconds: int,
     silence: int,
+    parts: int = 0,
     python: str,
 ) -> Cmd:
     """Receive a release on stdin. `digests` are those of manifest and checksum list; `base` may be empty.
 
-    The host gives up after `seconds`, or when nothing has arrived for `silence` seconds.
+    The host gives up after `seconds`, or when nothing has arrived for `silence` seconds. Among the files come the lists
+    of so many `parts`.
     """
-    limits = (str(seconds), python, str(silence))
+    limits = (str(seconds), python, str(silence), str(parts))
     arguments = (deploy_dir, machine, release, *digests, base, _action(switch), *limits)
     return _script("receive.sh", *arguments, verify=True)
 

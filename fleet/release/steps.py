@@ -63,6 +63,7 @@ def receiving(
         switch=switch,
         seconds=min(int(deadline.remaining()) + _PATIENCE, _LONGEST),
         silence=SILENCE,
+        parts=upload.parts,
         python=python,
     )
 

@@ -14,6 +14,7 @@ from fleet.errors import FleetError
 from fleet.release import tar
 from fleet.release.entry import CONTROL, Entry
 from fleet.release.manifest import checksums
+from fleet.release.parts import parts
 from fleet.release.sources import Read
 from fleet.release.tree import Tree
 
@@ -52,6 +53,8 @@ class Upload:
         #: Bytes handed to the transport.
         self.sent = 0
         self._tree, self._send, self._progress = tree, send, progress
+        # With a base most files are there already, and few come.
+        self._parts = parts(send) if steps is None else {}
         self._lists = [] if steps is None else [(_CHANGES, steps)]
         self._lists += [(_NOTE, note)] if note else []
         self._lists += [(_SUMS, sums), (_MANIFEST, tree.manifest)]
@@ -60,6 +63,11 @@ class Upload:
     def files(self) -> int:
         """Files and links that are sent, without control files."""
         return len(self._send)
+
+    @property
+    def parts(self) -> int:
+        """Lists of checksums that go among the files."""
+        return len(self._parts)
 
     @property
     def size(self) -> int:
@@ -76,7 +84,8 @@ class Upload:
             else tar.member_size(entry.path, entry.size)
             for entry in self._send
         )
-        return files + sum(tar.member_size(name, len(data)) for name, data in self._lists)
+        lists = sum(tar.member_size(name, len(data)) for name, data in self._lists)
+        return files + lists + sum(map(len, self._parts.values()))
 
     def _told(self) -> list[tuple[bytes, bytes]]:
         """The control files about the commit: the record, its checksum, and the patch."""
@@ -113,7 +122,8 @@ class Upload:
             _ = self._tree.provenance
 
     def _pieces(self, read: Read) -> Iterator[bytes]:
-        for entry in self._send:
+        for number, entry in enumerate(self._send):
+            yield self._parts.get(number, b"")
             if entry.kind == "l":
                 yield tar.link_member(entry.path, entry.stamp)
                 continue

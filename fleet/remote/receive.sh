@@ -2,13 +2,14 @@
 # in tmp/ that the next deploy removes.
 # $1 deploy_dir, $2 machine, $3 id, $4 digest of the manifest, $5 of the checksum list, $6 base release or empty,
 # $7 switch or keep, $8 seconds after which the controller has given up, $9 interpreter, ${10} seconds to wait for the
-# next byte.
+# next byte, ${11} how many lists of parts arrive among the files.
 id=$3
 base_release=$6
 action=$7
 seconds=$8
 python=$9
 silence=${10}
+parts=${11}
 work=
 unpacking=
 
@@ -47,6 +48,20 @@ watch_over() {
     done
 }
 
+# Check the files of each part of $1 as soon as its list is whole, while the next part is unpacked by the process $2.
+check_ahead() {
+    cd "$1" || return 1
+    part=0
+    while [ "$part" -lt "$parts" ]; do
+        part=$((part + 1))
+        while [ ! -e ".fleet/part$part.whole" ]; do
+            kill -0 "$2" 2>/dev/null || [ -e ".fleet/part$part.whole" ] || return 1
+            sleep 0.05 2>/dev/null || sleep 1
+        done
+        check_digests <".fleet/part$part" >"$work/checked" || return 1
+    done
+}
+
 # Unpack what arrives into $1.
 unpack() {
     # The shell gives a command in the background no input unless it is named.
@@ -55,6 +70,10 @@ unpack() {
     unpacking=$!
     watch_over "$unpacking" </dev/null >/dev/null 2>&1 3<&- 9>&- &
     watching=$!
+    if [ "$parts" -gt 0 ]; then
+        check_ahead "$1" "$unpacking" </dev/null >/dev/null 2>&1 3<&- 9>&- &
+        checking=$!
+    fi
     wait "$unpacking"
     result=$?
     kill "$watching"
@@ -104,6 +123,24 @@ check_control_files() {
         "$recorded" "$tree/.fleet/release.json" | check_digests >&2
 }
 
+# Take away the lists of parts. If all those files were right, and the lists are how the list of all begins, only the rest
+# is left to be checked, in the file $rest.
+take_parts() {
+    rest=
+    [ "$parts" -gt 0 ] || return 0
+    part=0
+    while [ "$part" -lt "$parts" ]; do
+        part=$((part + 1))
+        cat "$tree/.fleet/part$part"
+    done >"$work/ahead" || fail 74 "a list of files did not arrive"
+    rm -f -- "$tree"/.fleet/part*
+    wait "$checking" || return 0
+    bytes=$(wc -c <"$work/ahead")
+    head -c "$bytes" "$tree/.fleet/SHA256SUMS" | cmp -s - "$work/ahead" || return 0
+    rest=$work/rest
+    tail -c "+$((bytes + 1))" "$tree/.fleet/SHA256SUMS" >"$rest" || fail 74 "cannot write $rest"
+}
+
 # Write everything down to the disk. The tool that syncs one file system is used where there is one.
 flush() {
     case $(sync --help 2>&1) in
@@ -140,10 +177,11 @@ receive() {
     [ ! -f "$in/.fleet/note" ] || mv "$in/.fleet/note" "$work/note" || fail 74 "cannot move the note"
     [ -z "$base_release" ] || start_from_base
     [ -d "$tree/.fleet" ] && check_control_files "$1" "$2" || fail 65 "${reason:-the stream ended early}"
+    take_parts
     chmod 555 "$tree/.fleet" || fail 74 "cannot protect the files"
     flush 9>&- &
     flushing=$!
-    verify_contents "$tree" "$work/notes" || fail 65 "$reason"
+    verify_contents "$tree" "$work/notes" "$rest" || fail 65 "$reason"
     wait "$flushing" || fail 74 "the files could not be written to the disk"
     if make_room "$1"; then
         rename "$tree" "$releases/$id" && chmod 555 "$releases/$id" || fail 73 "cannot create $releases/$id"

@@ -1,9 +1,9 @@
 # Does a release hold exactly what its manifest lists? Sent between release-functions.sh and the scripts that ask.
 # What they find wrong they leave in $reason.
 
-# A share of the checksums: one process alone would be the slowest step of all.
+# A share of the checksums in $sums: one process alone would be the slowest step of all.
 check_share() {
-    sed -n "$1" .fleet/SHA256SUMS | check_digests >"$notes/$2"
+    sed -n "$1" "$sums" | check_digests >"$notes/$2"
 }
 
 check_files() {
@@ -49,10 +49,12 @@ check_names() {
     [ "$found" -eq "$(($1 + wanted))" ]
 }
 
-# verify_contents TREE NOTES: the tree holds what its control files say, which were checked before.
+# verify_contents TREE NOTES [SUMS]: the tree holds what its control files say, which were checked before. SUMS are the
+# checksums that are left to be compared, if some files were checked before too.
 verify_contents() {
     notes=$2
     mkdir -p "$notes" || fail 73 "cannot create $notes"
+    sums=${3:-.fleet/SHA256SUMS}
     cd "$1" || return 1
     know_strict
     set -- $(wc -l .fleet/manifest .fleet/SHA256SUMS)
@@ -60,7 +62,7 @@ verify_contents() {
     files=$3
     check_names "$lines" 9>&- &
     names=$!
-    if ! check_files "$files"; then
+    if ! check_files "$(wc -l <"$sums")"; then
         reason="files differ from the manifest: $(cat "$notes"/[1-4] | grep -v ': OK$' | sed 3q | tr '\n' ';')"
         wait "$names"
         return 1

@@ -226,5 +226,6 @@ def receiver(host: Host, tree: Tree, upload: Upload, seconds: int, silence: int)
         switch=True,
         seconds=seconds,
         silence=silence,
+        parts=upload.parts,
         python="python3",
     )
