@@ -22,7 +22,8 @@ from tests.perf.measuring import Sheet, Target, begin, interleaved, parser
 from tests.perf.programs import answer, fleet, needed, rsync, scratch
 from tests.perf.tree import FILES, IGNORED, SIZE, Deployed, digests, make_tree
 
-ROUND_TRIPS = (0, 20, 80)
+#: Milliseconds of the round trips that a proxy adds. Without any there is no proxy: it would take a third of a core.
+DELAYS = (20, 80)
 EXCLUDES = tuple(f"--exclude=/{name}" for name in IGNORED)
 
 
@@ -33,8 +34,9 @@ class Deploying:
         self.tree = folder / "tree"
         self.paths = make_tree(self.tree, files, size)
         self.direct = farm.hosts[0]
-        self.slow = {trip: replace(farm.through(0, proxy), name=f"rtt{trip}") for trip, proxy in proxies.items()}
-        farm.fleet_json(self.tree, hosts=[self.direct, *self.slow.values()])
+        slow = {trip: replace(farm.through(0, proxy), name=f"rtt{trip}") for trip, proxy in proxies.items()}
+        farm.fleet_json(self.tree, hosts=[self.direct, *slow.values()])
+        self.hosts = {0: self.direct, **slow}
         self.host = Deployed(self.direct.home / "fleet" / "hydra")
         self._edits = self._rounds = 0
 
@@ -118,7 +120,7 @@ def measure_warm(sheet: Sheet, deploying: Deploying, count: int) -> None:
 
 def measure_cold(sheet: Sheet, deploying: Deploying, count: int) -> None:
     """Everything to send, at each round trip."""
-    for trip, host in deploying.slow.items():
+    for trip, host in deploying.hosts.items():
         times: dict[str, list[float]] = {}
         actions = {"fleet": lambda host=host: deploying.cold(host), "rsync": lambda host=host: deploying.rsync(host)}
         for _ in range(count):
@@ -141,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with scratch() as folder, Farm(folder / "farm", 1) as farm, ExitStack() as stack:
         target = farm.hosts[0]
         proxies = {
-            trip: stack.enter_context(Proxy(target.address, target.port, delay_ms=trip / 2)) for trip in ROUND_TRIPS
+            trip: stack.enter_context(Proxy(target.address, target.port, delay_ms=trip / 2)) for trip in DELAYS
         }
         deploying = Deploying(folder, farm, proxies, options.files, SIZE * options.files // FILES)
         measure_warm(sheet, deploying, options.count)

@@ -6,6 +6,7 @@ import hashlib
 import math
 import random
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ def make_tree(root: Path, files: int = FILES, size: int = SIZE, seed: int = 1) -
             path.chmod(0o755)
         paths.append(path)
     (root / ".gitignore").write_text("".join(f"/{name}\n" for name in IGNORED[:2]))
+    # git reads files again and again that are as new as its index, by the second: as no tree is that somebody works in.
+    time.sleep(1.1)
     commit(root)
     return paths
 
