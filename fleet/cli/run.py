@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -22,6 +23,9 @@ from fleet.control.commands import RemoteCommand, run, shell
 from fleet.control.report import Report, exit_code
 from fleet.errors import FleetError, RemoteFailed, Usage
 from fleet.ssh import Stream
+
+#: Seconds to wait for our own input before output is looked at again.
+_MOMENT: Final = 0.02
 
 
 def command(
@@ -135,8 +139,15 @@ def _variables(pairs: list[str]) -> dict[str, str]:
 
 
 def _input() -> Iterator[bytes]:
-    while piece := os.read(sys.stdin.fileno(), 1 << 16):
-        yield piece
+    """Our stdin as it comes; an empty piece when there is nothing yet, so that output is shown meanwhile."""
+    descriptor = sys.stdin.fileno()
+    while True:
+        if not select.select([descriptor], [], [], _MOMENT)[0]:
+            yield b""
+        elif piece := os.read(descriptor, 1 << 16):
+            yield piece
+        else:
+            return
 
 
 class _Printer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -47,6 +48,21 @@ def test_folder_variables_and_stdin(site: Site) -> None:
     site.fleet("run", "h0,h1", "--stdin", "--", "cat", expect=2)
     for wrong in ("NOEQUALS", "9x=1", "A=two\nlines"):
         site.fleet("run", "h0", "--env", wrong, "--", "true", expect=2)
+
+
+def test_an_input_that_says_nothing_holds_up_nothing(site: Site) -> None:
+    """Whoever types reads first; and a command that ends waits for no further line."""
+    script = "echo ready; read line; echo got $line; exec 0<&-; exit 3"
+    with site.fleet.process("run", "h0", "--stdin", "--", "sh", "-c", script, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        stuck = threading.Timer(30, process.kill)
+        stuck.start()
+        assert process.stdout.readline() == "ready\n"
+        process.stdin.write("word\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "got word\n"
+        assert process.wait(30) == 3
+        stuck.cancel()
 
 
 def test_output_of_several_hosts_is_told_apart(site: Site) -> None:
