@@ -39,8 +39,8 @@ class Session:
     def run(self, chunks: Iterable[bytes], sink: Sink, deadline: Deadline, *, held: bool = False) -> int:
         """Feed the chunks and hand over output until the command ends; its status. What it does not read is not sent.
 
-        An empty chunk means that there is nothing to send yet. Its stdin ends behind the chunks, or with `held` when the
-        session does.
+        An empty chunk means that there is nothing to send yet. Its stdin ends behind the chunks, or with `held` when
+        the session does.
 
         Raises RemoteFailed, Unreachable, DeadlinePassed, and whatever the chunks and the sink raise.
         """

@@ -142,9 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sheet = Sheet(f"Deploy of {options.files} files", options.slack)
     with scratch() as folder, Farm(folder / "farm", 1) as farm, ExitStack() as stack:
         target = farm.hosts[0]
-        proxies = {
-            trip: stack.enter_context(Proxy(target.address, target.port, delay_ms=trip / 2)) for trip in DELAYS
-        }
+        proxies = {trip: stack.enter_context(Proxy(target.address, target.port, delay_ms=trip / 2)) for trip in DELAYS}
         deploying = Deploying(folder, farm, proxies, options.files, SIZE * options.files // FILES)
         measure_warm(sheet, deploying, options.count)
         measure_cold(sheet, deploying, options.count)
