@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from fleet.release import PlanStep
 
 MIB: Final = 1 << 20
-#: Bytes a second below which a link is not worth waiting for; with four times the estimate and 30 s it is the limit.
+#: Bytes a second below which a link is not worth waiting for. The limit of a deploy is four times this estimate, 30 s,
+#: and the wait for an upload of our own that was cut.
 _SLOW: Final = 1 << 20
 #: Seconds to wait for the lock of a host: of an upload of this process that was cut, for which the host waits as long
 #: as it takes it to notice, and of anybody else's.
@@ -170,7 +171,7 @@ def _check_size(name: str, tree: Tree, instance: Instance, options: DeployOption
 
 
 def _limit(tree: TreeOnce) -> float:
-    return 30.0 + 4.0 * tree.get().size / _SLOW
+    return 30.0 + _OWN + 4.0 * tree.get().size / _SLOW
 
 
 def _plan(tree: TreeOnce, options: DeployOptions) -> dict[str, object]:

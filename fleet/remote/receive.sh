@@ -36,9 +36,10 @@ watch_over() {
         wait "$pause"
         total=$((total + 2))
         idle=$((idle + 2))
-        now=$(cat "/proc/$1/io" "/proc/$1/status") || now=
+        # Not all lines: a kernel that takes idle pages away changes those about memory.
+        now=$(grep -hE '^(rchar|State|voluntary_ctxt_switches):' "/proc/$1/io" "/proc/$1/status")
         case $now in
-        *"State:	S"*) [ "$now" = "$seen" ] || idle=0 ;;
+        rchar*"State:	S"*) [ "$now" = "$seen" ] || idle=0 ;;
         *) idle=0 ;;
         esac
         seen=$now
