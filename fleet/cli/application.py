@@ -115,10 +115,10 @@ def application() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line and exit with its code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # Closed by whoever called: what is said goes nowhere, and what is done is done all the same.
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     ours, rest = split(given)
     as_json, name = "--json" in ours, next((word for word in ours if word in COMMANDS), "overview")
     if not traced(ours):

@@ -23,7 +23,7 @@ def command(
     everywhere: AllOption = False,
     ref: Annotated[str | None, typer.Option(metavar="REV", help="A commit instead of the work tree.")] = None,
     no_switch: Annotated[
-        bool, typer.Option("--no-switch", help="Upload and verify, but leave `current` alone.")
+        bool, typer.Option("--no-switch", help="Upload and verify, also what is current; change no `current`.")
     ] = False,
     max_size: Annotated[
         float | None, typer.Option(metavar="MIB", min=0.001, help="Size limit; fleet.json's if absent.")

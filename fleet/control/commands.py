@@ -43,7 +43,9 @@ class RemoteCommand:
                     fix="give NAME=VALUE",
                     example="fleet run box --env LEVEL=debug -- ./tool",
                 )
-        return ("".join(f"{name}={value}\n" for name, value in self.env.items()) + "\n").encode()
+        text = "".join(f"{name}={value}\n" for name, value in self.env.items()) + "\n"
+        # Bytes of an argument that are not UTF-8 arrive as they were given.
+        return text.encode(errors="surrogateescape")
 
     def _folder(self) -> str | None:
         """Commands begin in the login folder, so a path below `~` is one relative to it."""

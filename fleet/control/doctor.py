@@ -83,7 +83,7 @@ def _release(session: Session, name: str, release: str, deadline: Deadline) -> C
     try:
         names = verify(transport, deploy_dir, release, deadline=deadline, python=session.python(name))
     except (Unverified, NotFound) as error:
-        return Check("release", name, "fail", error.what, f"fleet deploy {name}: {error.fix}")
+        return Check("release", name, "fail", error.what, f"{error.example}: {error.fix}")
     except RemoteFailed as error:
         return Check("release", name, "warn", error.what, f"{error.fix}; {error.example}")
     return Check("release", name, "ok", f"{release}: each of its {names} files is what was deployed")

@@ -96,7 +96,7 @@ def check_alike(group: Group, facts: Mapping[str, Mapping[str, object]]) -> None
                 + ", ".join(f"{name} {value}" for name, value in values.items()),
                 why="ranks that compute differently train no common model, or wait for each other for ever",
                 fix="bring them to the same state",
-                example=f"fleet setup {group.name} --recreate",
+                example=f"fleet deploy {group.name}" if what == "release" else f"fleet setup {group.name} --recreate",
             )
 
 

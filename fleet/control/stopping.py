@@ -160,10 +160,11 @@ def _proved(stopped: Stopped) -> bool:
 
 def _incomplete(name: str, stopped: Stopped) -> FleetError:
     survivors = ", ".join(str(process.get("pid")) for process in stopped.survivors)
+    there = "the beginning: there is no checkpoint" if stopped.checkpoint is None else "the checkpoint that is there"
     return StopIncomplete(
         stopped.text() + (f" (pids {survivors})" if survivors else ""),
         why="the processes could not be ended" if survivors else "no checkpoint newer than the request was verified",
-        fix="look at them on the host" if survivors else "resume continues from the checkpoint that is there",
+        fix="look at them on the host" if survivors else f"resume continues from {there}",
         example=f"fleet ps {name}" if survivors else f"fleet resume {name} --run {stopped.run}",
         host=name,
     )

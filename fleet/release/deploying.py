@@ -127,7 +127,7 @@ def deploy(
         try:
             return _deployed(job, host, limits, began)
         except Busy:
-            if time.perf_counter() - began + _AGAIN > min(patience, deadline.remaining()):
+            if time.perf_counter() - began + _AGAIN > patience or deadline.remaining() < _AGAIN:
                 raise
             time.sleep(_AGAIN)
 
@@ -135,7 +135,7 @@ def deploy(
 def _deployed(job: _Deploy, host: Inspection, limits: Limits, began: float) -> Deployed:
     """Do what is left to do for a host that was asked."""
     transport, tree, deploy_dir, switch = job.transport, job.tree, job.deploy_dir, job.switch
-    todo = task(host, tree)
+    todo = task(host, tree, switch)
     action: Action = "noop"
     previous, sent, reused, count = host.current, 0, len(tree.entries), 0
     if todo == "verify":

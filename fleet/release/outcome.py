@@ -56,8 +56,8 @@ def refusal(result: Result, host: str, deploy_dir: str, doing: str) -> FleetErro
         return Unverified(
             f"{doing}: {said}",
             why="only what is exactly as described becomes or stays current; nothing was switched",
-            fix="deploy again, which makes the release anew",
-            example=f"fleet deploy {host}",
+            fix="deploy that code again: with --no-switch what is current is read too, and replaced if it is damaged",
+            example=f"fleet deploy {host} --no-switch",
             host=host,
         )
     if result.rc == NOT_FOUND:

@@ -44,7 +44,7 @@ def plan_deploy(
     name = transport.name
     host = inspect(transport, deploy_dir, deadline, python)
     steps = []
-    todo = task(host, tree)
+    todo = task(host, tree, switch)
     if todo == "nothing":
         steps.append(PlanStep(name, f"nothing: release {tree.release} is current"))
     elif todo == "verify":

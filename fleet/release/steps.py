@@ -29,9 +29,13 @@ SILENCE: Final = 20
 _LONGEST: Final = 3600
 
 
-def task(host: Inspection, tree: Tree) -> Task:
-    """What has to be done, going by what the host says it has."""
-    if host.current == tree.release and host.current_digest == tree.digest:
+def task(host: Inspection, tree: Tree, switch: bool) -> Task:
+    """What has to be done, going by what the host says it has.
+
+    A deploy that is to switch believes that a current release is whole, since reading it takes longer than all else.
+    One that is only to put the release there reads it, which is the way to mend a damaged one.
+    """
+    if switch and host.current == tree.release and host.current_digest == tree.digest:
         return "nothing"
     return "verify" if tree.release in host.releases else "send"
 

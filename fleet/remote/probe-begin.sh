@@ -70,20 +70,18 @@ memory_facts() {
 
 # Where deploy_dir is or would be, and what is left there.
 disk_facts() {
-    place=$root
-    if [ ! -d "$root" ]; then
-        echo "=place absent"
-    elif [ -w "$root" ]; then
-        echo "=place present"
-    else
-        echo "=place unwritable"
-    fi
+    place=$root state=present
     while [ ! -d "$place" ]; do
+        [ "$state" = unwritable ] || state=absent
+        # Something that is no folder: none can be made in its place or below it.
+        [ ! -e "$place" ] && [ ! -L "$place" ] || state=unwritable
         case $place in
         /*/*) place=${place%/*} ;;
         *) place=/ ;;
         esac
     done
+    [ -w "$place" ] || state=unwritable
+    echo "=place $state"
     stat -f -c '=disk %S %b %a %c %d %T' "$place" 2>/dev/null || {
         echo "=df"
         df -Pk "$place" 2>/dev/null | content

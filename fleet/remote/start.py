@@ -55,7 +55,10 @@ def _start(request: Answer) -> Answer:
         raise _broke(files)
     if outcome["outcome"] == "refused":
         raise Refusal(outcome["kind"], outcome["what"], **{part: outcome[part] for part in ("why", "fix", "example")})
-    return _existing(launch, files) if outcome["outcome"] == "existing" else _answer(files, outcome)
+    if outcome["outcome"] != "existing":
+        return _answer(files, outcome)
+    _refuse_another(launch, files, digest)
+    return _existing(launch, files)
 
 
 def _daemon(order: Order, reporter: Reporter) -> None:
@@ -104,6 +107,22 @@ def _is_live(files: RunFiles) -> bool:
             return True
         time.sleep(_PAUSE)
     return True
+
+
+def _refuse_another(launch: Launch, files: RunFiles, digest: str) -> None:
+    """Of two resumes at the same moment the second finds the device taken by its own run. Only when the first has
+    written down its request is it known whether that was the same one. Raises Refusal of kind busy if it was not."""
+    deadline = time.monotonic() + _PATIENCE
+    while launch.resume and not is_there(launch, files, digest, held=_is_live(files)):
+        if time.monotonic() > deadline:
+            raise Refusal(
+                "busy",
+                f"run {launch.run} was resumed by somebody else at this moment",
+                why="two supervisors of one run would start two trainers",
+                fix="see what became of it, then try again",
+                example="fleet runs lab-a",
+            )
+        time.sleep(_PAUSE)
 
 
 def _existing(launch: Launch, files: RunFiles) -> Answer:

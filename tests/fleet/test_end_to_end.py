@@ -169,6 +169,8 @@ def test_a_run_survives_the_way_there_and_back(project: Path, farm, proxy, tmp_p
         time.sleep(0.05)
     text = fleet.run("stop", "h0", "--run", run).out
     assert "stopped; checkpoint step " in text and text.rstrip().endswith("verified")
+    # It reads every file of what is current: also a root's run writes nothing beside its sources.
+    assert fleet.run("deploy", "h0", "--no-switch", "--json").data["h0"]["action"] == "noop"
 
     fetched = fleet.run("download", "h0", "--json", "--checkpoint", "all").data["h0"]
     here, there = digests(Path(fetched["path"])), digests(runs / run)

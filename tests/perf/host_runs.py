@@ -55,7 +55,7 @@ class HostRuns:
     def prepare(self, behaviour: str, *, nproc: int = 1, grace: float = 2) -> Run:
         """A launch request for a trainer of this behaviour, as a file."""
         self._count += 1
-        run, token = str(RunId.draw("measured")), f"token-{random.randrange(1 << 60):015x}"
+        run, token = str(RunId.draw(f"measured-{self._count}")), f"token-{random.randrange(1 << 60):015x}"
         argv = ["trainer.py", behaviour, token]
         request = {
             "schema": 1,

@@ -93,10 +93,12 @@ def _start(directory: Path, memory: int, lock: int) -> subprocess.Popen[bytes]:
     The signals meant for the trainer are blocked across the start, because until the writer runs they would kill it.
     """
     arguments = [str(directory.resolve()), str(os.getpid()), str(memory)]
+    # Without the environment it would not know that nothing may be written beside the sources.
+    options = ["-E", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, TRAINERS_SIGNALS)
     try:
         return subprocess.Popen(
-            [sys.executable, "-E", "-S", "-m", "hydra.training.checkpoint.writer", *arguments],
+            [sys.executable, *options, "-m", "hydra.training.checkpoint.writer", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(memory, lock),

@@ -36,7 +36,10 @@ def test_a_release_that_differs_from_its_manifest_is_found(site: Site, current: 
     trainer.write_text(trainer.read_text() + "\n")
     row = _release(site, 11)
     assert row["status"] == "fail" and "trainer.py" in row["evidence"] and row["fix"].startswith("fleet deploy h0")
-    site.fleet("deploy", "h0", expect=None)
+    command, _, _ = row["fix"].partition(":")
+    done = site.fleet(*command.split()[1:], "--json")
+    assert done.data["h0"]["action"] == "uploaded" and "damaged" in done.json["warnings"][0]
+    assert _release(site, 0)["status"] == "ok"
 
 
 def _snapshot(site: Site) -> list[tuple[Path, int]]:

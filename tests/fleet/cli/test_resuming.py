@@ -47,6 +47,7 @@ def test_a_torn_newest_checkpoint_is_no_proof_of_a_stop(site: Site) -> None:
     steps = site.steps(run)
     assert (row["proven"], row["checkpoint"], row["steps_lost"]) == (False, None, steps)
     assert f"no checkpoint; {steps} steps lost" in done.json["errors"][0]["message"]
+    assert "from the beginning" in done.json["errors"][0]["hint"], "there is no checkpoint to continue from"
 
 
 def test_a_branch_that_was_left_is_not_shown_as_the_newest_checkpoint(site: Site) -> None:

@@ -94,3 +94,11 @@ def test_a_command_sees_nothing_of_its_watcher(site: Site) -> None:
     assert out == ["no child", "True True", "'' ['0', '1', '2', '3'] True"]
     site.fleet.run("run", "h0", "--", "sh", "-c", "kill -INT $$", expect=128 + 2)
     assert "nothing-of-this-name" in site.fleet.run("run", "h0", "--", "nothing-of-this-name", expect=127).err
+
+
+def test_a_variable_arrives_byte_by_byte(site: Site) -> None:
+    value = b" \xff\xfe=\"$x` '\\\t"
+    argv = ["--env", b"LEVEL=" + value, "--", "sh", "-c", 'printf %s "$LEVEL" | od -An -tx1']
+    for options in ([], ["--stdin"]):
+        done = site.fleet.run("run", "h0", *options, *argv, stdin=subprocess.DEVNULL)
+        assert bytes.fromhex("".join(done.out.split())) == value

@@ -64,20 +64,29 @@ def test_remarks_that_cannot_be_written_hinder_nothing(site: Site) -> None:
     assert json.loads(said.out)["errors"][0]["code"] == 3
 
 
+#: Closes a descriptor, then becomes the command line.
+CLOSING = "import os, sys\nos.close(int(sys.argv.pop(1)))\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+
+
 @pytest.mark.parametrize("closed", [1, 2], ids=["stdout", "stderr"])
 def test_what_is_closed_takes_nothing_and_the_command_is_done(site: Site, closed: int) -> None:
     argv = ["--config", str(site.config), "deploy", "h0", "--json"]
-    program = (
-        "import os, sys\nos.close(int(sys.argv.pop(1)))\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    )
-    done = _program(program, str(closed), "-m", "fleet.cli", *argv, stdout=subprocess.PIPE)
+    done = _program(CLOSING, str(closed), "-m", "fleet.cli", *argv, stdout=subprocess.PIPE)
     assert done.returncode == 0 and done.stderr == ""
     if closed == 2:
         assert json.loads(done.stdout)["ok"]
     else:
         assert done.stdout == ""
-    help_ = _program(program, str(closed), "-m", "fleet.cli", "--help", stdout=subprocess.PIPE)
+    help_ = _program(CLOSING, str(closed), "-m", "fleet.cli", "--help", stdout=subprocess.PIPE)
     assert help_.returncode == 0 and help_.stderr == ""
+
+
+def test_an_input_that_is_closed_has_ended(site: Site) -> None:
+    fleet = (CLOSING, "0", "-m", "fleet.cli", "--config", str(site.config))
+    done = _program(*fleet, "run", "h0", "--stdin", "--", "cat", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    asked = _program(*fleet, "stop", "h0", "--kill", stdout=subprocess.PIPE)
+    assert asked.returncode == 2 and "--yes" in asked.stderr, "nobody is there to say yes"
 
 
 def _program(text: str, *argv: str, **options: object) -> subprocess.CompletedProcess[str]:

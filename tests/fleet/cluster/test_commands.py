@@ -169,6 +169,7 @@ def test_members_that_differ_are_told_apart(site: Site) -> None:
         failed = site.train("--no-deploy", expect=11)
     [alike] = [check for check in checked.data["checks"] if check["id"] == "group.alike"]
     assert alike["status"] == "fail" and "the hosts of pair differ in release: h0 " in alike["evidence"]
+    assert "fleet deploy pair" in alike["fix"], "another environment would not change that"
     [error] = failed["errors"]
     assert "the hosts of pair differ in release: h0 " in error["message"] and site.runs(1) == before
 

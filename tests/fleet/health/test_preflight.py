@@ -59,6 +59,15 @@ def test_a_python_that_is_named_is_tried_first(host) -> None:
     assert check.status == "fail" and "libffi" in check.evidence
 
 
+def test_a_deploy_dir_that_cannot_be_made_is_found_before_it_is_needed(host) -> None:
+    (host.home / "note").write_text("a file where a folder should be\n")
+    (host.home / "link").symlink_to("nowhere")
+    for deploy_dir in ("~/note", "~/note/hydra", "~/link", "~/link/hydra"):
+        found = preflight(host.transport, deploy_dir, quick=True, deadline=Deadline.after(30))
+        assert [check.status for check in found if check.id == "host.place"] == ["fail"], deploy_dir
+    assert "host.place" not in checks(host)
+
+
 def test_missing_tools_and_what_takes_their_place(host) -> None:
     gone = ["flock", "sha256sum", "setsid", "timeout", "tar"]
     host.lacks(*gone)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import selectors
 import signal
+import socket
+from typing import cast
 
 import pytest
 
+from fleet.remote.launch import Launch
+from fleet.remote.places import DeployDir
+from fleet.remote.reservations import Reservation, names_of
 from hydra.runs import read_events
 from tests.farm.processes import end_all, process
 from tests.fleet.remote.hosts import Host, wait_for
@@ -178,6 +184,26 @@ def test_a_repeated_resume_is_one_and_another_is_busy(host: Host) -> None:
     assert status == 75 and answer["error"]["what"] == "run run-a is live"
     host.stop("run-a")
     assert host.call("start", **request)["existing"]
+
+
+def test_a_resume_that_comes_too_late_by_an_instant_is_not_told_that_it_won(host: Host) -> None:
+    """Another resume of the run has the device already, and has not said yet which request it carries out."""
+    host.start("run-a")
+    host.stop("run-a")
+    request = host.launch("run-a", resume=True, attempt=2)
+    names = names_of(Launch.parse(request), DeployDir.at(str(host.deploy_dir)))
+    reservation = Reservation.take(names, "run-a")
+    started = host.process("start", request)
+    with selectors.DefaultSelector() as selector:
+        for listener in reservation.sockets:
+            selector.register(listener, selectors.EVENT_READ)
+        while started.poll() is None:
+            for key, _ in selector.select(0.05):
+                reservation.answer(cast(socket.socket, key.fileobj))
+    reservation.close()
+    status, answer = host.outcome(started)
+    assert status == 75 and "run run-a" in answer["error"]["what"], answer
+    assert host.state("run-a").attempt == 1
 
 
 def _resumes(host: Host) -> list[int]:

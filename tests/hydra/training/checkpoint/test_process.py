@@ -47,6 +47,17 @@ def test_starting_a_writer_restores_the_trainers_signals(store) -> None:
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGTERM}
 
 
+@pytest.mark.parametrize("forbidden", [True, False])
+def test_a_writer_leaves_byte_code_only_where_the_trainer_would(monkeypatch, make_store, kit, forbidden: bool) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", forbidden)
+    before = kit.writers()
+    store = make_store()
+    store.save(1, {"model.one": torch.zeros(3)}, {})
+    assert [type(result) for result in store.wait()] == [Saved]
+    [writer] = [one for one in kit.writers() if one not in before]
+    assert ("-B" in writer.cmdline()) is forbidden
+
+
 def test_an_orphan_stops_before_it_changes_anything(tmp_path) -> None:
     """Without the kernel's help: a writer whose parent is not the one it was told ends at once."""
     arguments = [sys.executable, "-m", "hydra.training.checkpoint.writer", str(tmp_path), "1", "0"]
