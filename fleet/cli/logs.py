@@ -27,7 +27,7 @@ def command(
     target: TargetArgument = None,
     everywhere: AllOption = False,
     run: RunOption = None,
-    lines: Annotated[int, typer.Option("-n", metavar="N", min=0, help="Lines to begin with.")] = 50,
+    lines: Annotated[int, typer.Option("-n", metavar="N", min=0, max=999_999, help="Lines to begin with.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     since: Annotated[
         str | None, typer.Option(metavar="CURSOR|10m", help="Begin at a cursor of --json, or so long ago.")

@@ -20,7 +20,9 @@ def command(
     ctx: typer.Context,
     target: TargetArgument = None,
     run: RunOption = None,
-    step: Annotated[int | None, typer.Option(min=0, help="This checkpoint; the newest verified one if absent.")] = None,
+    step: Annotated[
+        int | None, typer.Option(min=0, max=10**18, help="This checkpoint; the newest verified one if absent.")
+    ] = None,
     release: Annotated[
         Literal["same", "current"], typer.Option(help="The run's own code, or this project's present one.")
     ] = "same",

@@ -152,6 +152,11 @@ def test_what_cannot_be_meant_is_refused(site: Site, argv: list[str]) -> None:
     assert done.out == "" and done.err
 
 
+@pytest.mark.parametrize("argv", [["logs", "h0", "-n"], ["resume", "h0", "--step"]], ids=" ".join)
+def test_a_number_beyond_all_range_is_told_as_one(site: Site, argv: list[str]) -> None:
+    assert "Invalid value" in site.fleet(*argv, str(10**20), expect=2).err
+
+
 def test_a_file_that_is_wrong_is_refused_before_any_network(site: Site, tmp_path) -> None:
     (tmp_path / "fleet.json").write_text('{"version": 1, "project": "x", "instances": {"a": {"host": "h", "prot": 1}}}')
     done = site.fleet("--config", str(tmp_path / "fleet.json"), "status", expect=2)
