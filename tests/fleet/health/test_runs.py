@@ -149,3 +149,11 @@ def test_a_run_that_takes_no_steps_is_said_and_blocks_nothing(host, ids) -> None
     assert report.health[0].run == LIVE_ID and report.state == "up"
     host.beat(folder, last_step_time=time.time() - 400, median_step_ms=60_000.0)
     assert host.look().health == (), "a step usually takes a minute"
+
+
+def test_a_host_with_very_many_runs_that_claim_to_live(host) -> None:
+    """After a power cut nobody has written that they are lost. Cutting their list took dash a minute of CPU."""
+    for number in range(250):
+        host.run(f"small-lm-20260131-{number:06d}-k3qz")
+    report = host.look()
+    assert {run.state for run in report.runs} == {"lost"} and len(report.runs) == 250
