@@ -132,11 +132,11 @@ def everybody() -> list[Process]:
 
 
 def locks() -> list[tuple[int, int]]:
-    """(pid, inode) of every flock of this machine."""
+    """(pid, inode) of every exclusive flock of this machine. A shared one is held for a moment by whoever looks."""
     found = []
     for line in Path("/proc/locks").read_text().splitlines():
         fields = line.split()
-        if fields[1] == "FLOCK":
+        if fields[1] == "FLOCK" and fields[3] == "WRITE":
             found.append((int(fields[4]), int(fields[5].split(":")[2])))
     return found
 
